@@ -1,0 +1,99 @@
+"""Every mistake nnctl can report, as one tree; each leaf owns the exit code a shell sees.
+
+NnctlError
+├── ConfigError          2  a config file, an override or an option cannot be used
+├── DataError            3  dataset files are missing, damaged, foreign or cannot be fetched
+├── CheckpointError      4  a checkpoint is missing, damaged or of another format
+├── ImageError           5  a picture cannot be read as one digit
+├── StorageError         6  the file system refused: no space, no permission, read-only
+├── DivergedError        7  the loss is no longer a finite number
+├── RunInUseError        8  another process is training in this run directory
+├── BelowThresholdError  9  the accuracy is below --fail-under
+└── StoppedError   130/143  SIGINT or SIGTERM, after a valid save
+
+0 is success, 1 an internal error (always a bug in nnctl), 141 a closed pipe on standard output.
+"""
+
+from __future__ import annotations
+
+
+class NnctlError(Exception):
+    """A mistake that its user can mend: what happened and where, then what to do about it.
+
+    Args:
+        message: what went wrong and where, without a final full stop; one line, except where several
+            mistakes are reported at once.
+        hint: what to do next, in one line; may be empty when the message says it all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(NnctlError):
+    """A config file, an override, an environment variable or an option cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(NnctlError):
+    """Dataset files are missing, damaged, foreign or cannot be fetched."""
+
+    exit_code = 3
+
+
+class CheckpointError(NnctlError):
+    """A checkpoint is missing, damaged or of another format."""
+
+    exit_code = 4
+
+
+class ImageError(NnctlError):
+    """A picture cannot be read, or does not hold one digit."""
+
+    exit_code = 5
+
+
+class StorageError(NnctlError):
+    """The file system refused: no space, no permission, read-only."""
+
+    exit_code = 6
+
+    @classmethod
+    def from_os_error(cls, action: str, error: OSError) -> StorageError:
+        """Say which action failed and why, in the operating system's words."""
+        return cls(f"cannot {action}: {error.strerror or error}", "check free space and permissions there")
+
+
+class DivergedError(NnctlError):
+    """The loss is no longer a finite number."""
+
+    exit_code = 7
+
+
+class RunInUseError(NnctlError):
+    """Another process is training in this run directory."""
+
+    exit_code = 8
+
+
+class BelowThresholdError(NnctlError):
+    """The accuracy is below the one asked for with --fail-under."""
+
+    exit_code = 9
+
+
+class StoppedError(NnctlError):
+    """A signal asked the program to stop; what was done so far has been saved.
+
+    Args:
+        signum: the number of the signal; the exit code is 128 + signum, as shells expect.
+    """
+
+    def __init__(self, message: str, hint: str, signum: int) -> None:
+        super().__init__(message, hint)
+        self.exit_code = 128 + signum
