@@ -1,0 +1,132 @@
+"""The optimizers: how a gradient moves the parameters.
+
+`step` works in place on the flat vectors of the network and may use `grads` as scratch memory: the next
+backward pass overwrites it. What an optimizer remembers lies in `state`, a dict of (P,) arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from nnctl.nn import Array
+
+
+class Optimizer(Protocol):
+    """What every optimizer answers to."""
+
+    state: dict[str, Array]
+    """What it remembers from step to step, each a (P,) array; empty if it remembers nothing."""
+
+    steps: int
+    """How many steps it has taken."""
+
+    def step(self, params: Array, grads: Array, lr: float) -> None:
+        """Move params (P,) against grads (P,) at the learning rate lr."""
+
+
+class SGD:
+    """Stochastic gradient descent, with momentum if wanted.
+
+    Args:
+        params: (P,) the vector that will be moved; memory of its size and type is set aside.
+        momentum: how much of the last step's velocity is kept, 0 <= momentum < 1 (Polyak, 1964).
+        nesterov: look ahead along the velocity (Nesterov, 1983, in the form of Sutskever et al., 2013).
+        weight_decay: pull every parameter towards zero by this share of itself, added to its gradient.
+    """
+
+    def __init__(
+        self, params: Array, momentum: float = 0.0, *, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+        self.steps = 0
+        self.state: dict[str, Array] = {"velocity": np.zeros_like(params)} if momentum else {}
+
+    # without momentum w -= lr * dw; with it, v = momentum * v + dw and w -= lr * v
+
+    def step(self, params: Array, grads: Array, lr: float) -> None:
+        """Move params (P,) against grads (P,) at the learning rate lr."""
+        self.steps += 1
+        if self.weight_decay:
+            grads += self.weight_decay * params
+        if not self.momentum:
+            grads *= lr
+        else:
+            velocity = self.state["velocity"]
+            velocity *= self.momentum
+            velocity += grads
+            if self.nesterov:
+                grads += self.momentum * velocity
+                grads *= lr
+            else:
+                np.multiply(velocity, lr, out=grads)
+        params -= grads
+
+
+class Adam:
+    """Give every parameter a step of its own size, from running means of its gradient and of its square.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
+
+    Args:
+        params: (P,) the vector that will be moved; twice its memory is set aside.
+        beta1: how slowly the mean of the gradient forgets, 0 <= beta1 < 1.
+        beta2: how slowly the mean of its square forgets, 0 <= beta2 < 1.
+        epsilon: keeps the division finite.
+        weight_decay: pull every parameter towards zero by this share of itself, added to its gradient.
+    """
+
+    def __init__(
+        self,
+        params: Array,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.beta1, self.beta2 = beta1, beta2
+        self.epsilon = epsilon
+        self.weight_decay = weight_decay
+        self.steps = 0
+        self.state: dict[str, Array] = {"mean": np.zeros_like(params), "square": np.zeros_like(params)}
+
+    # m = beta1 * m + (1 - beta1) * dw,  v = beta2 * v + (1 - beta2) * dw ** 2,  w -= lr * m' / (sqrt(v') + epsilon)
+    # where m' = m / (1 - beta1 ** t) and v' = v / (1 - beta2 ** t) make up for the start at zero
+
+    def step(self, params: Array, grads: Array, lr: float) -> None:
+        """Move params (P,) against grads (P,) at the learning rate lr."""
+        self.steps += 1
+        self._decay(params, grads, lr)
+        mean, square = self.state["mean"], self.state["square"]
+        mean *= self.beta1
+        mean += (1 - self.beta1) * grads
+        square *= self.beta2
+        np.multiply(grads, grads, out=grads)
+        grads *= 1 - self.beta2
+        square += grads
+
+        np.divide(square, 1 - self.beta2**self.steps, out=grads)
+        np.sqrt(grads, out=grads)
+        grads += self.epsilon
+        np.divide(mean, grads, out=grads)
+        grads *= lr / (1 - self.beta1**self.steps)
+        params -= grads
+
+    def _decay(self, params: Array, grads: Array, lr: float) -> None:  # noqa: ARG002
+        if self.weight_decay:
+            grads += self.weight_decay * params
+
+
+class AdamW(Adam):
+    """Adam with the weight decay taken out of the gradient and applied to the parameters themselves.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    # w -= lr * weight_decay * w, then Adam's step
+
+    def _decay(self, params: Array, grads: Array, lr: float) -> None:  # noqa: ARG002
+        params *= 1 - lr * self.weight_decay
