@@ -1,0 +1,81 @@
+"""Write files so that each is whole or absent, whatever happens in between.
+
+The bytes go to a temporary file beside the destination, are synced to the disk and, if the caller wants, read back;
+only then does the file take its name, and only when the folder is synced too has it been written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from nnctl.errors import StorageError
+
+_PREFIX, _SUFFIX = ".nnctl-", ".tmp"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file to write to; on leaving the block it becomes `path`, or vanishes if anything failed.
+
+    Args:
+        path: the destination, in a folder that exists. A link is followed, so that the file it names is replaced.
+        verify: called with the temporary file once it is synced; raises if what the disk holds is not what was meant.
+
+    Raises:
+        StorageError: the file system refused any part of it; a file that was there before is untouched.
+    """
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if verify is not None:
+                verify(temporary)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError.from_os_error(f"write {path}", error) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` as the file `path`, whole or not at all; raises StorageError."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder, and those above it, unless it is there; raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError.from_os_error(f"create the folder {path}", error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut; Windows neither needs nor allows it."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that a killed process left in a folder; call it only while holding its lock."""
+    for leftover in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
