@@ -1,0 +1,70 @@
+"""Images with their right answers: split into training and validation, gathered into batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nnctl.errors import ConfigError
+from nnctl.nn import Array, Labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Images with their right answers.
+
+    Attributes:
+        images: (N, 28, 28) uint8, 0 black to 255 white.
+        labels: (N,) integers from 0 to 9.
+    """
+
+    images: NDArray[np.uint8]
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> Examples:
+        return Examples(self.images[part], self.labels[part])
+
+
+def split(examples: Examples, validation: int, limit: int | None = None) -> tuple[Examples, Examples]:
+    """Hold back images from the end of the training set; returns (training, validation).
+
+    Args:
+        examples: the training set.
+        validation: how many images to hold back.
+        limit: the most to train on; the first so many are taken. None takes all.
+
+    Raises:
+        ConfigError: there would be nothing left to train on.
+    """
+    begin = len(examples) - validation
+    if begin < 1:
+        raise ConfigError(
+            f"data.validation: {validation} of {len(examples)} training images leave none to train on",
+            "choose a smaller number",
+        )
+    return examples[: min(begin, limit or begin)], examples[begin:]
+
+
+def batches(
+    examples: Examples, order: NDArray[np.intp], batch_size: int, dtype: DTypeLike
+) -> Iterator[tuple[Array, Labels]]:
+    """Gather the images in the given order, `batch_size` at a time; the last batch may be shorter.
+
+    Yields:
+        x (B, 28, 28), pixels from 0.0 to 1.0 in memory that the next batch overwrites, and labels (B,).
+    """
+    gathered = np.empty((batch_size, *examples.images.shape[1:]), np.uint8)
+    x = np.empty(gathered.shape, dtype)  # reused every step
+    for begin in range(0, len(order), batch_size):
+        chosen = order[begin : begin + batch_size]
+        n = len(chosen)
+        # the order holds valid indices only; "clip" spares take() a copy that "raise" would need to be safe
+        np.take(examples.images, chosen, axis=0, out=gathered[:n], mode="clip")
+        np.divide(gathered[:n], 255, out=x[:n])
+        yield x[:n], examples.labels[chosen]

@@ -1,0 +1,325 @@
+"""Train a network: batches -> forward -> loss -> backward -> update; and measure what it has learned."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnctl import build
+from nnctl.build import Purpose
+from nnctl.checkpoint import Checkpoint, Meta
+from nnctl.data.examples import Examples, batches
+from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
+from nnctl.nn import Array, Labels
+from nnctl.nn.losses import Loss
+from nnctl.nn.network import Network, Workspace
+
+if TYPE_CHECKING:
+    from nnctl.config import Config
+
+EVALUATION_BATCH = 1000
+
+MAY_CHANGE = {"data.dir", "data.offline", "train.epochs", "train.patience", "train.checkpoint_every", "train.threads"}
+"""Keys that a resumed run may set anew: none of them alters a step that was taken."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a network answered.
+
+    Attributes:
+        loss: the mean loss.
+        probs: (N, C) the brightness of each output for each image.
+        labels: (N,) the right answers.
+    """
+
+    loss: float
+    probs: Array
+    labels: Labels
+
+    @property
+    def predictions(self) -> NDArray[np.intp]:
+        """(N,) the brightest output of each image."""
+        predictions: NDArray[np.intp] = self.probs.argmax(axis=1)
+        return predictions
+
+    @property
+    def errors(self) -> int:
+        """How many answers are wrong."""
+        return int(np.count_nonzero(self.predictions != self.labels))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers, between 0 and 1."""
+        return (len(self.labels) - self.errors) / len(self.labels)
+
+    def worst(self, count: int) -> NDArray[np.intp]:
+        """Indices of the wrong answers that gave the right one the least, worst first; at most `count`."""
+        wrong = np.flatnonzero(self.predictions != self.labels)
+        right_probs = self.probs[wrong, self.labels[wrong]]
+        return wrong[np.argsort(right_probs, kind="stable")][:count]
+
+
+def evaluate(network: Network, criterion: Loss, examples: Examples) -> Evaluation:
+    """Let the network answer every example; nothing is learned and no neuron is dropped."""
+    work = Workspace(network, min(len(examples), EVALUATION_BATCH))
+    probs = np.empty((len(examples), build.CLASSES), network.dtype)
+    total = 0.0
+    done = 0
+    for x, labels in batches(examples, np.arange(len(examples)), EVALUATION_BATCH, network.dtype):
+        n = len(x)
+        loss, _ = criterion.forward(network.forward(x, work), labels, out=probs[done : done + n])
+        total += loss * n
+        done += n
+    return Evaluation(total / done, probs, examples.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochReport:
+    """How one epoch went.
+
+    Attributes:
+        epoch: 1 for the first.
+        learning_rate: of the epoch's last step.
+        loss, accuracy: on the training images as they came by, each before the network learned from it.
+        validation_loss, validation_accuracy: after the epoch; None without validation images.
+        seconds: for training and validation.
+        images_per_second: training alone.
+        best: whether the validation accuracy is the best so far.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+    images_per_second: float
+    best: bool
+
+
+@dataclasses.dataclass
+class Totals:
+    """Sums over the images of the epoch in progress."""
+
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+
+    def add(self, loss: float, probs: Array, labels: Labels) -> None:
+        """Count one batch."""
+        self.loss += loss * len(labels)
+        self.correct += int(np.count_nonzero(probs.argmax(axis=1) == labels))
+        self.images += len(labels)
+
+
+class Training:
+    """Everything that changes while a network learns.
+
+    Args:
+        config: the resolved configuration.
+        images: the size of the training set.
+
+    Attributes:
+        epoch: epochs completed; batch: batches done of the next; step: batches done since the start.
+        best: epoch, loss and accuracy of the best validation; None before the first.
+        history: for each epoch completed, what its report says that does not depend on the clock.
+    """
+
+    def __init__(self, config: Config, images: int) -> None:
+        self.config = config
+        self.network = build.network(
+            config.network.hidden, config.network.activation, config.loss, config.network.dropout
+        )
+        build.initialize(self.network, config)
+        self.criterion = build.criterion(config)
+        self.optimizer = build.optimizer(config, self.network.params)
+        self.schedule = build.schedule(config, images)
+        self.epoch = self.batch = self.step = 0
+        self.totals = Totals()
+        self.dropout = build.stream(config.seed, Purpose.DROPOUT, 0)
+        self.best: dict[str, Any] | None = None
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or validation has not improved for `train.patience` epochs."""
+        patience = self.config.train.patience
+        waited = self.epoch - self.best["epoch"] if self.best else 0
+        return self.epoch >= self.config.train.epochs or (patience is not None and waited >= patience)
+
+    def checkpoint(self, about: dict[str, Any]) -> Checkpoint:
+        """The state as it is now, sharing its arrays.
+
+        Raises:
+            DivergedError: a parameter is not finite, so that the state is not worth keeping.
+        """
+        if not np.isfinite(self.network.params).all():
+            raise self.diverged("a weight is no longer a finite number")
+        meta = Meta(
+            config=self.config.model_dump(mode="json"),
+            epoch=self.epoch,
+            batch=self.batch,
+            step=self.step,
+            totals=dataclasses.asdict(self.totals),
+            generators={"dropout": self.dropout.bit_generator.state},
+            best=self.best,
+            history=self.history,
+            about=about,
+        )
+        return Checkpoint(self.network.named(self.network.params), self.optimizer.state, meta)
+
+    def resume(self, checkpoint: Checkpoint, name: str) -> None:
+        """Go back to the state of a checkpoint, so that training goes on with the same bits.
+
+        Raises:
+            ConfigError: this configuration would not repeat what the checkpoint `name` has done so far.
+            CheckpointError: the checkpoint contradicts its own configuration.
+        """
+        meta = checkpoint.meta
+        changed = _changed(self.config.model_dump(mode="json"), meta.config)
+        if changed:
+            raise ConfigError(
+                f"{name}: cannot be resumed with another {', '.join(changed)}",
+                f"only {', '.join(sorted(MAY_CHANGE))} may change; start a new run for the rest",
+            )
+        try:
+            build.restore(self.network, checkpoint.params)
+            for key, array in self.optimizer.state.items():
+                array[:] = checkpoint.optimizer[key]
+            self.dropout.bit_generator.state = meta.generators["dropout"]
+            self.totals = Totals(**meta.totals)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{name}: is not a checkpoint of this configuration", "start a new run") from error
+        self.epoch, self.batch, self.step = meta.epoch, meta.batch, meta.step
+        self.optimizer.steps = meta.step
+        self.best, self.history = meta.best, list(meta.history)
+
+    def diverged(self, what: str) -> DivergedError:
+        """The error that says where training went astray, and what to try."""
+        rate = self.config.optimizer.learning_rate
+        return DivergedError(
+            f"training diverged: {what} (step {self.step + 1}, epoch {self.epoch + 1})",
+            f"lower optimizer.learning_rate (it is {rate:g}) or warm it up with schedule.warmup_epochs",
+        )
+
+
+Progress = Callable[[Iterable[tuple[Array, Labels]]], Iterable[tuple[Array, Labels]]]
+"""The batches of an epoch -> the same batches, shown to somebody as they pass."""
+
+
+def fit(
+    training: Training,
+    examples: Examples,
+    validation: Examples,
+    *,
+    save: Callable[[Training, bool], None],
+    stop: Callable[[], int | None] = lambda: None,
+    progress: Progress = iter,
+) -> Iterator[EpochReport]:
+    """Run the epochs that remain, and report on each.
+
+    Args:
+        training: the state to go on from; it is changed.
+        examples: to learn from.
+        validation: to choose the best epoch by; may be empty.
+        save: called with the state, and whether it is the best so far, after each epoch, every
+            `train.checkpoint_every` steps, and before stopping.
+        stop: asked after each step; the number of a signal means save and stop.
+        progress: sees each batch pass.
+
+    Raises:
+        DivergedError: the loss is no longer finite; nothing is saved from then on.
+        StoppedError: `stop` said so; the state has been saved.
+    """
+    while not training.finished:
+        began = time.perf_counter()
+        images = training.totals.images
+        with np.errstate(all="ignore"):  # what overflows ends in a loss that is not finite, and is reported there
+            _run_epoch(training, examples, save, stop, progress)
+            rate = (training.totals.images - images) / (time.perf_counter() - began)
+            entry, best = _close_epoch(training, validation)
+        save(training, best)
+        yield EpochReport(**entry, seconds=time.perf_counter() - began, images_per_second=rate, best=best)
+        if (signal := stop()) is not None:
+            raise _stopped(training, signal)
+
+
+def _run_epoch(
+    training: Training,
+    examples: Examples,
+    save: Callable[[Training, bool], None],
+    stop: Callable[[], int | None],
+    progress: Progress,
+) -> None:
+    """Show the network every example once, in an order of this epoch's own, from the batch it has come to."""
+    config, network, criterion, optimizer = training.config, training.network, training.criterion, training.optimizer
+    batch_size, interval = config.train.batch_size, config.train.checkpoint_every
+    if training.batch == 0:
+        training.dropout = build.stream(config.seed, Purpose.DROPOUT, training.epoch)
+    order = build.stream(config.seed, Purpose.ORDER, training.epoch).permutation(len(examples))
+    remaining = batches(examples, order[training.batch * batch_size :], batch_size, network.dtype)
+    work = Workspace(network, batch_size)
+    for x, labels in progress(remaining):
+        logits = network.forward(x, work, training.dropout)
+        loss, probs = criterion.forward(logits, labels, out=work.probs[: len(x)])
+        if not math.isfinite(loss):
+            raise training.diverged(f"the loss is {loss}")
+        training.totals.add(loss, probs, labels)
+        network.backward(criterion.backward(probs, labels, out=probs), work)
+        optimizer.step(network.params, network.grads, lr=training.schedule(training.step))
+        training.step += 1
+        training.batch += 1
+        if (signal := stop()) is not None:
+            save(training, False)
+            raise _stopped(training, signal)
+        if interval and training.step % interval == 0:
+            save(training, False)
+
+
+def _changed(config: Any, saved: Any, path: str = "") -> list[str]:
+    """The dotted paths at which two configurations differ, but for those that may."""
+    if isinstance(config, dict) and isinstance(saved, dict):
+        keys = sorted(config.keys() | saved.keys())
+        return [p for key in keys for p in _changed(config.get(key), saved.get(key), f"{path}.{key}".lstrip("."))]
+    return [path] if config != saved and path not in MAY_CHANGE else []
+
+
+def _stopped(training: Training, signal: int) -> StoppedError:
+    return StoppedError(f"stopped after step {training.step}; everything is saved", "continue with --resume", signal)
+
+
+def _close_epoch(training: Training, validation: Examples) -> tuple[dict[str, Any], bool]:
+    """Validate, make the state ready for the next epoch; return its history entry and whether it is the best so far."""
+    totals = training.totals
+    entry: dict[str, Any] = {
+        "epoch": training.epoch + 1,
+        "learning_rate": training.schedule(max(0, training.step - 1)),
+        "loss": totals.loss / totals.images,
+        "accuracy": totals.correct / totals.images,
+        "validation_loss": None,
+        "validation_accuracy": None,
+    }
+    best = False
+    if len(validation):
+        result = evaluate(training.network, training.criterion, validation)
+        if not math.isfinite(result.loss):
+            raise training.diverged(f"the validation loss is {result.loss}")
+        entry |= {"validation_loss": result.loss, "validation_accuracy": result.accuracy}
+        score = (result.accuracy, -result.loss)
+        best = training.best is None or score > (training.best["accuracy"], -training.best["loss"])
+        if best:
+            training.best = {"epoch": training.epoch + 1, "loss": result.loss, "accuracy": result.accuracy}
+    training.history.append(entry)
+    training.epoch += 1
+    training.batch = 0
+    training.totals = Totals()
+    training.dropout = build.stream(training.config.seed, Purpose.DROPOUT, training.epoch)
+    return entry, best
