@@ -1,0 +1,157 @@
+"""A run directory: where one training run keeps everything it knows, and lets no other run in.
+
+runs/20260102-030405-mnist-784-128-10/
+    config.yaml         the resolved configuration; `nnctl train` with it repeats the run to the bit
+    run.json            versions, processor, BLAS, seed, SHA-256 of the data, and at the end the result
+    metrics.jsonl       one line for each epoch
+    checkpoints/        last.npz after every epoch, best.npz after the best one
+    .lock               held by the process that trains here
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from nnctl import durable
+from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
+
+RUNS = Path("runs")
+"""Where runs are made, and looked for, unless a directory is named."""
+
+
+class RunDir:
+    """One run directory. Use it as a context manager to hold its lock.
+
+    Args:
+        path: the directory; `__enter__` creates it where it is missing.
+
+    Raises:
+        RunInUseError: on entering, if another process holds the lock.
+        StorageError: on entering or writing, if the file system refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.info = path / "run.json"
+        self.metrics = path / "metrics.jsonl"
+        self.last = path / "checkpoints" / "last.npz"
+        self.best = path / "checkpoints" / "best.npz"
+        self._lock = filelock.FileLock(path / ".lock")
+
+    def __enter__(self) -> RunDir:
+        durable.make_folder(self.last.parent)
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout as error:
+            raise RunInUseError(
+                f"{self.path}: another process is training here", "wait for it, or choose another --run-dir"
+            ) from error
+        except OSError as error:
+            raise StorageError.from_os_error(f"lock {self.path}", error) from error
+        durable.sweep(self.path)
+        durable.sweep(self.last.parent)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @property
+    def used(self) -> bool:
+        """Whether a run has begun here."""
+        return any(path.exists() for path in (self.config, self.info, self.metrics, self.last, self.best))
+
+    def refuse_if_used(self) -> None:
+        """Raise ConfigError if a run has begun here: a new one would overwrite it."""
+        if self.used:
+            raise ConfigError(
+                f"{self.path}: holds a run already", "continue it with --resume, or choose another --run-dir"
+            )
+
+    def write_config(self, text: str) -> None:
+        """Keep the resolved configuration."""
+        durable.write_whole(self.config, text.encode())
+
+    def write_info(self, info: dict[str, Any]) -> None:
+        """Keep what is worth knowing about the run as a whole."""
+        durable.write_whole(self.info, (json.dumps(info, indent=2) + "\n").encode())
+
+    def read_info(self) -> dict[str, Any]:
+        """What `write_info` kept; empty where there is none or it cannot be read."""
+        try:
+            info = json.loads(self.info.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return info if isinstance(info, dict) else {}
+
+    def append_metrics(self, entry: dict[str, Any]) -> None:
+        """Add one epoch's line to metrics.jsonl."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise StorageError.from_os_error(f"write {self.metrics}", error) from error
+
+    def rewind_metrics(self, history: Sequence[dict[str, Any]]) -> None:
+        """Make metrics.jsonl agree with the history of the checkpoint that training goes on from.
+
+        Lines of epochs that will be run again are dropped; a line that was lost comes from the history.
+        """
+        known: dict[int, str] = {}
+        try:
+            lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        except OSError as error:
+            raise StorageError.from_os_error(f"read {self.metrics}", error) from error
+        for line in lines:
+            try:
+                known[json.loads(line)["epoch"]] = line
+            except (ValueError, KeyError, TypeError):
+                continue  # a line cut short by a crash
+        kept = [known.get(entry["epoch"], json.dumps(entry)) for entry in history]
+        durable.write_whole(self.metrics, "".join(f"{line}\n" for line in kept).encode())
+
+
+def new(dataset: str, sizes: str) -> RunDir:
+    """Name a new run directory after the time (UTC), the dataset and the layer sizes (784-128-10), and create it."""
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{dataset}-{sizes}"
+    if len(name) > 100:  # a network of many layers; file systems allow 255 bytes
+        name = name[:97] + "etc"
+    durable.make_folder(RUNS)
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        path = RUNS / f"{name}{suffix}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StorageError.from_os_error(f"create the folder {path}", error) from error
+        return RunDir(path)
+    raise StorageError(f"cannot create {RUNS / name}: a thousand runs bear that name", "choose another --run-dir")
+
+
+def newest() -> RunDir:
+    """The run that saved a checkpoint last; raises CheckpointError if there is none."""
+    saved = sorted(RUNS.glob("*/checkpoints/last.npz"), key=lambda path: path.stat().st_mtime_ns)
+    if not saved:
+        raise CheckpointError(f"no run found in {RUNS}/", "train a network first: nnctl train")
+    return RunDir(saved[-1].parent.parent)
+
+
+def find_checkpoint(target: Path | None) -> Path:
+    """The checkpoint meant by a run directory, a file or nothing: a run's best one, of the newest run by default.
+
+    A run without validation, or stopped before its first epoch, has no best checkpoint; then its last is meant.
+    """
+    if target is not None and not target.is_dir():
+        return target
+    run = newest() if target is None else RunDir(target)
+    for path in (run.best, run.last):
+        if path.exists():
+            return path
+    raise CheckpointError(f"{run.path}: holds no checkpoint", "name a run directory or a checkpoint file")
