@@ -1,0 +1,161 @@
+"""Gather a configuration from its sources, each above the one before: file, NNCTL_* variables, command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnctl.config import files
+from nnctl.config.mistakes import HINT, Entry, brief, collected, did_you_mean, last, mistakes_of, shown
+from nnctl.config.models import FIELDS, KINDS, SECTIONS, Config
+from nnctl.errors import ConfigError
+
+# the options of the command line that stand for a key
+OPTIONS = {"data.dir": "--data-dir", "data.offline": "--offline", "train.threads": "--threads"}
+
+# variables that begin with NNCTL_ and are no keys of the configuration
+OTHER_VARIABLES = frozenset({"NNCTL_MIRRORS"})
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration, and for each of its dotted paths the place its value came from ("default", "my.yaml:3", ...)."""
+
+    config: Config
+    origin: dict[str, str]
+
+
+def load(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Resolved:
+    """Gather the configuration: options and overrides stand above variables, those above the file, that above defaults.
+
+    Args:
+        path: a YAML or TOML file, or None.
+        overrides: "KEY=VALUE" with a dotted key and a YAML value; the last of two for one key counts.
+        options: dotted path -> value, for the keys in OPTIONS; None means that the option was not given.
+        environ: variables; NNCTL_OPTIMIZER_LEARNING_RATE sets optimizer.learning_rate.
+
+    Raises:
+        ConfigError: with every mistake of every source.
+    """
+    mistakes: list[str] = []
+    hint = HINT
+    layers = []
+    if path is not None:
+        try:
+            layers.append(_from_file(path, mistakes))
+        except ConfigError as error:
+            mistakes.append(error.message)
+            hint = error.hint
+    layers.append(_from_environ(environ, mistakes))
+    given = [Entry(key, value, OPTIONS[key]) for key, value in (options or {}).items() if value is not None]
+    layers.append(_from_overrides(overrides, mistakes) + given)
+    return _resolve(layers, mistakes, hint)
+
+
+def from_mapping(values: Mapping[str, object], where: str = "saved configuration") -> Config:
+    """Turn nested plain values, such as `to_mapping` gives, into a Config; raise ConfigError on any mistake."""
+    mistakes: list[str] = []
+    return _resolve([_flatten(values, lambda _: where, mistakes)], mistakes, HINT).config
+
+
+def variable(path: str) -> str:
+    """The environment variable of a dotted path: NNCTL_TRAIN_EPOCHS for train.epochs."""
+    return "NNCTL_" + path.replace(".", "_").upper()
+
+
+def _from_file(path: Path, mistakes: list[str]) -> list[Entry]:
+    document = files.read(path)
+
+    def where(key: str) -> str:
+        return f"{path}:{document.lines[key]}" if key in document.lines else str(path)
+
+    for key, line in document.repeated.items():
+        mistakes.append(f"{path}:{line}: {shown(key)}: is given twice; first on line {document.lines[key]}")
+    return _flatten(document.tree, where, mistakes)
+
+
+def _from_environ(environ: Mapping[str, str], mistakes: list[str]) -> list[Entry]:
+    names = {variable(path): path for path in FIELDS}
+    entries = []
+    for name in sorted(environ):
+        if name in names:
+            entries += _parsed(names[name], environ[name], name, mistakes)
+        elif name.startswith("NNCTL_") and name not in OTHER_VARIABLES:
+            mistakes.append(f"{shown(name)}: unknown variable{did_you_mean(name, names)}")
+    return entries
+
+
+def _from_overrides(overrides: Sequence[str], mistakes: list[str]) -> list[Entry]:
+    entries = []
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if equals:
+            entries += _parsed(path.strip(), text, "--set", mistakes)
+        else:
+            mistakes.append(f"--set: must be KEY=VALUE, not {brief(override)}")
+    return entries
+
+
+def _parsed(path: str, text: str, where: str, mistakes: list[str]) -> list[Entry]:
+    """Read the text of a variable or an override: a YAML value, but where the key wants text, that very text."""
+    wants_text = any(model.model_fields[last(path)].annotation is str for model in FIELDS.get(path, {}).values())
+    if wants_text and not text.startswith(('"', "'")):
+        return [Entry(path, text, where)]
+    try:
+        return [Entry(path, files.parse_value(text), where)]
+    except ConfigError as error:
+        mistakes.append(f"{where}: {shown(path)}: cannot read {brief(text)}: {error.message}")
+        return []
+
+
+def _flatten(tree: Mapping[str, object], where: Callable[[str], str], mistakes: list[str]) -> list[Entry]:
+    """List the values of a nested tree with their dotted paths; an empty section says nothing."""
+    entries = []
+    for key, value in tree.items():
+        if "." in key:
+            mistakes.append(f"{where(key)}: {shown(key)}: a key holds no dot; write it as a key inside a section")
+        elif key not in SECTIONS:
+            entries.append(Entry(key, value, where(key)))
+        elif isinstance(value, dict):
+            entries += [Entry(f"{key}.{name}", leaf, where(f"{key}.{name}")) for name, leaf in value.items()]
+        elif value is not None:
+            entries.append(Entry(key, value, where(key)))
+    return entries
+
+
+def _resolve(layers: Sequence[Sequence[Entry]], mistakes: list[str], hint: str) -> Resolved:
+    """Lay the layers over each other, the later above the earlier, and check every entry against its own layer.
+
+    A layer that changes the kind of the optimizer or the schedule drops all that lower layers said about it: a learning
+    rate chosen for SGD is no advice for Adam.
+    """
+    kinds: dict[str, str | None] = {section: names[0] for section, names in KINDS.items()}
+    chosen: dict[str, Entry] = {}
+    for layer in layers:
+        for section, names in KINDS.items():
+            wanted = [entry.value for entry in layer if entry.path == f"{section}.name"]
+            if wanted and wanted[-1] != kinds[section]:
+                kinds[section] = str(wanted[-1]) if wanted[-1] in names else None
+                chosen = {path: entry for path, entry in chosen.items() if not path.startswith(f"{section}.")}
+        for entry in layer:
+            found = [f"{entry.where}: {mistake}" for mistake in mistakes_of(entry, kinds)]
+            mistakes += found
+            if not found:
+                chosen[entry.path] = entry
+    if mistakes:
+        raise collected(mistakes, hint)
+    values: dict[str, Any] = {section: {"name": kind} for section, kind in kinds.items()}
+    for path, entry in chosen.items():
+        section, _, key = path.rpartition(".")
+        (values.setdefault(section, {}) if section else values)[key] = entry.value
+    paths = [path for path, models in FIELDS.items() if kinds.get(path.partition(".")[0], "") in models]
+    origin = {path: chosen[path].where if path in chosen else "default" for path in paths}
+    return Resolved(Config.model_validate(values), origin)

@@ -1,0 +1,153 @@
+"""Find what is wrong with a value, and say it in plain words, with the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from nnctl.config.models import FIELDS, KINDS, SECTIONS, Section
+from nnctl.errors import ConfigError
+
+# a file of some other program should not fill the screen
+MAX_MISTAKES = 50
+
+HINT = "`nnctl config init` writes a file that explains every key"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One value that somebody wrote; `where` says in which place: "my.yaml:3", "NNCTL_SEED", "--set"."""
+
+    path: str
+    value: object
+    where: str
+
+
+def collected(mistakes: Sequence[str], hint: str) -> ConfigError:
+    """One error that tells all mistakes, each on a line of its own."""
+    if len(mistakes) == 1:
+        return ConfigError(mistakes[0], hint)
+    shown = list(mistakes[:MAX_MISTAKES])
+    if len(mistakes) > len(shown):
+        shown.append(f"and {len(mistakes) - len(shown)} more")
+    return ConfigError("\n  ".join([f"{len(mistakes)} mistakes in the configuration", *shown]), hint)
+
+
+def mistakes_of(entry: Entry, kinds: Mapping[str, str | None]) -> Iterator[str]:
+    """Say what is wrong with one entry; `kinds` names the kind of each section, None where it is not known."""
+    section, _, key = entry.path.rpartition(".")
+    models = FIELDS.get(entry.path)
+    kind = kinds.get(section, "")
+    if entry.path in SECTIONS:
+        first = next(path for path in FIELDS if path.startswith(f"{entry.path}."))
+        yield f"{entry.path}: must be a group of keys such as {first}, not {brief(entry.value)}"
+    elif models is None:
+        yield f"{shown(entry.path)}: unknown key{_nearest_key(entry.path)}"
+    elif section in KINDS and key == "name":
+        if entry.value not in KINDS[section]:
+            yield f"{entry.path}: {_wrong(entry.value, {'enum': KINDS[section]})}"
+    elif kind is not None and kind not in models:
+        yield f"{entry.path}: does not apply to {kind}; it belongs to {_either(models)}"
+    else:
+        model = models[kind] if kind is not None else next(iter(models.values()))
+        yield from _wrong_value(entry, model, key)
+
+
+def _wrong_value(entry: Entry, model: type[Section], key: str) -> Iterator[str]:
+    try:
+        model.model_validate({key: entry.value})
+    except ValidationError as error:
+        rule = model.model_json_schema()["properties"][key]
+        places = [mistake["loc"][-1] for mistake in error.errors()]
+        if isinstance(entry.value, list) and "items" in rule and places != [key]:
+            for place in map(int, places):
+                yield f"{entry.path}[{place}]: {_wrong(entry.value[place], rule['items'])}"
+        else:
+            yield f"{entry.path}: {_wrong(entry.value, rule)}"
+
+
+def _wrong(value: object, rule: Mapping[str, Any]) -> str:
+    choices = rule.get("enum") or [part["const"] for part in rule.get("anyOf", ()) if "const" in part]
+    suggestion = did_you_mean(value.lower(), choices) if isinstance(value, str) else ""
+    return f"must be {expected(rule)}, not {brief(value)}{suggestion}"
+
+
+def expected(rule: Mapping[str, Any]) -> str:
+    """Put the JSON Schema of a key into words: "a whole number from 1 to 60000"."""
+    if "anyOf" in rule:
+        return " or ".join(map(expected, rule["anyOf"]))
+    if "enum" in rule:
+        return _either(rule["enum"])
+    if "const" in rule:
+        return str(rule["const"])
+    if rule["type"] == "array":
+        return f"a list of at most {rule['maxItems']} entries, each {expected(rule['items'])}"
+    if rule["type"] in ("integer", "number"):
+        return _expected_number(rule)
+    return {"boolean": "true or false", "null": "null", "string": "non-empty text"}[rule["type"]]
+
+
+def _expected_number(rule: Mapping[str, Any]) -> str:
+    words = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    number = "a whole number" if rule["type"] == "integer" else "a number"
+    if "minimum" in rule and "maximum" in rule:
+        return f"{number} from {rule['minimum']} to {rule['maximum']}"
+    return f"{number} " + " and ".join(f"{word} {rule[bound]}" for bound, word in words.items() if bound in rule)
+
+
+def _either(words: Sequence[str] | Mapping[str, object]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _nearest_key(path: str) -> str:
+    section, _, key = path.rpartition(".")
+    siblings = {last(other): other for other in FIELDS if section in SECTIONS and other.startswith(f"{section}.")}
+    everything = {other: other for other in (*SECTIONS, *FIELDS)}
+    endings = {last(other): other for other in reversed(everything)}  # the first of two equal endings stays
+    for word, names in ((key, siblings), ("" if siblings else path, everything), (key, endings)):
+        near = _nearest(word, names)
+        if near:
+            return f"; did you mean {names[near]}?"
+    return f"; {section} has {', '.join(siblings)}" if siblings else ""
+
+
+def did_you_mean(word: str, choices: Sequence[str] | Mapping[str, object]) -> str:
+    """The nearest of the right words, as the end of a sentence; nothing if none is near."""
+    near = _nearest(word, choices)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _nearest(word: str, choices: Sequence[str] | Mapping[str, object]) -> str | None:
+    return next(iter(difflib.get_close_matches(word, choices, n=1)), None)
+
+
+def last(path: str) -> str:
+    """The last part of a dotted path."""
+    return path.rpartition(".")[2]
+
+
+def shown(key: str) -> str:
+    """A key that somebody wrote, fit to be printed."""
+    return key if key and key.isprintable() and len(key) <= 80 else brief(key)
+
+
+def brief(value: object) -> str:
+    """Show a value in at most 40 printable characters."""
+    if value is None:
+        return "null (no value)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a group of keys"
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a very large number"
+    if isinstance(value, list):
+        text = "[" + ", ".join("[...]" if isinstance(item, list) else brief(item) for item in value[:10]) + "]"
+    else:
+        text = repr(value[:60]) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,183 @@
+"""Every key of a configuration: its type, its bounds, its default and what it is for."""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0, description="size of a step; the peak, where a schedule varies it")]
+WeightDecay = Annotated[float, Field(ge=0, le=10, description="pull of the weights towards zero")]
+Beta1 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean gradient")]
+Beta2 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean squared gradient")]
+Epsilon = Annotated[float, Field(gt=0, le=1, description="keeps the division by the gradient's size finite")]
+WarmUp = Annotated[float, Field(ge=0, le=100_000, description="epochs over which the rate climbs from 0 at the start")]
+FinalFraction = Annotated[float, Field(ge=0, le=1, description="share of the learning rate left at the end")]
+
+
+class Section(BaseModel):
+    """A group of keys: frozen, and strict, so that "10" and true are no numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which digits, and where their files lie."""
+
+    dataset: Literal["auto", "mnist", "fashion-mnist", "kmnist", "synthetic"] = Field(
+        default="auto", description="which images; auto is mnist or, failing that, synthetic"
+    )
+    dir: str = Field(default="data", min_length=1, pattern=r"^[^\x00]*$", description="folder of the dataset files")
+    offline: bool = Field(default=False, description="never use the network")
+    validation: int = Field(default=5000, ge=0, le=59_999, description="images held back from the end for validation")
+    train_limit: Count | None = Field(
+        default=None, description="train on the first so many images only, for quick trials"
+    )
+
+
+class NetworkConfig(Section):
+    """What lies between the 784 pixels and the 10 classes."""
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536, strict=True)], ...] = Field(
+        default=(128,),
+        max_length=64,
+        strict=False,  # a list is what files hold, and a strict tuple would refuse it
+        description="units of each hidden layer; [] is none",
+    )
+    activation: Literal["relu", "sigmoid", "tanh"] = Field(
+        default="relu", description="what a hidden unit makes of its weighted sum"
+    )
+    init: Literal["he", "xavier", "normal"] = Field(default="he", description="how the first weights are drawn")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units silenced in each step")
+
+
+class SGDConfig(Section):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = Field(default="sgd", description="which optimizer")
+    learning_rate: LearningRate = 0.1
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step that carries over")
+    nesterov: bool = Field(default=False, description="look ahead along the momentum")
+    weight_decay: WeightDecay = 1e-4
+
+
+class AdamConfig(Section):
+    """Adam: each parameter has a step size of its own."""
+
+    name: Literal["adam"] = Field(default="adam", description="which optimizer")
+    learning_rate: LearningRate = 1e-3
+    beta1: Beta1 = 0.9
+    beta2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-8
+    weight_decay: WeightDecay = 0.0
+
+
+class AdamWConfig(Section):
+    """AdamW: Adam with its weight decay kept apart from the gradient."""
+
+    name: Literal["adamw"] = Field(default="adamw", description="which optimizer")
+    learning_rate: LearningRate = 1e-3
+    beta1: Beta1 = 0.9
+    beta2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-8
+    weight_decay: WeightDecay = 0.01
+
+
+class OneCycleConfig(Section):
+    """A learning rate that climbs to its peak and then falls."""
+
+    name: Literal["one_cycle"] = Field(default="one_cycle", description="which schedule")
+    peak_at: float = Field(default=0.3, gt=0, lt=1, description="share of the training at which the peak is reached")
+    start_fraction: float = Field(default=0.04, gt=0, le=1, description="share of the learning rate to begin with")
+    final_fraction: FinalFraction = 0.0001
+
+
+class CosineConfig(Section):
+    """A learning rate that falls along half a cosine."""
+
+    name: Literal["cosine"] = Field(default="cosine", description="which schedule")
+    final_fraction: FinalFraction = 0.0
+    warmup_epochs: WarmUp = 0.0
+
+
+class StepConfig(Section):
+    """A learning rate that falls in steps."""
+
+    name: Literal["step"] = Field(default="step", description="which schedule")
+    every_epochs: float = Field(default=5.0, gt=0, le=100_000, description="epochs from one fall to the next")
+    factor: float = Field(default=0.5, gt=0, le=1, description="what each fall multiplies the learning rate by")
+    warmup_epochs: WarmUp = 0.0
+
+
+class ConstantConfig(Section):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"] = Field(default="constant", description="which schedule")
+    warmup_epochs: WarmUp = 0.0
+
+
+class TrainConfig(Section):
+    """How long to train, and in which portions."""
+
+    epochs: int = Field(default=10, ge=1, le=100_000, description="times each training image is seen")
+    batch_size: int = Field(default=64, ge=1, le=60_000, description="images in each step")
+    patience: Count | None = Field(
+        default=None, description="stop after this many epochs without a better validation; null: never"
+    )
+    checkpoint_every: Count | None = Field(
+        default=None, description="steps between saves within an epoch; the end of an epoch is always saved"
+    )
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        default="auto", description="threads for matrix products"
+    )
+
+
+class Config(Section):
+    """Everything that decides the outcome of a run."""
+
+    seed: int = Field(
+        default=0, ge=0, le=2**63 - 1, description="the start of all randomness; the same seed gives the same run"
+    )
+    data: DataConfig = Field(default=DataConfig(), description="which digits, and where their files lie")
+    network: NetworkConfig = Field(
+        default=NetworkConfig(), description="what lies between the 784 pixels and the 10 classes"
+    )
+    loss: Literal["cross_entropy", "mse"] = Field(default="cross_entropy", description="how wrong an answer is")
+    optimizer: SGDConfig | AdamConfig | AdamWConfig = Field(
+        default=SGDConfig(), discriminator="name", description="how gradients change the parameters"
+    )
+    schedule: OneCycleConfig | CosineConfig | StepConfig | ConstantConfig = Field(
+        default=OneCycleConfig(), discriminator="name", description="how the learning rate changes as training goes on"
+    )
+    train: TrainConfig = Field(default=TrainConfig(), description="how long to train, and in which portions")
+
+
+def models_of(annotation: object) -> list[type[Section]]:
+    """The models of a section: one, or one for each of its kinds, the default first; none for a plain value."""
+    members = typing.get_args(annotation) or (annotation,)
+    return [member for member in members if isinstance(member, type) and issubclass(member, Section)]
+
+
+def _fields() -> dict[str, dict[str, type[Section]]]:
+    fields: dict[str, dict[str, type[Section]]] = {}
+    for key, info in Config.model_fields.items():
+        models = models_of(info.annotation)
+        if not models:
+            fields[key] = {"": Config}
+        for model in models:
+            kind = model.model_fields["name"].default if "name" in model.model_fields else ""
+            for name in model.model_fields:
+                fields.setdefault(f"{key}.{name}", {})[kind] = model
+    return fields
+
+
+FIELDS = _fields()
+"""Each dotted path -> the models that have it, by kind ("sgd", ...; "" where a section has only one)."""
+
+SECTIONS = tuple(dict.fromkeys(path.partition(".")[0] for path in FIELDS if "." in path))
+"""Keys that hold keys."""
+
+KINDS = {path.removesuffix(".name"): tuple(models) for path, models in FIELDS.items() if path.endswith(".name")}
+"""Each section that has a name -> its kinds, the default first."""

@@ -1,0 +1,610 @@
+"""The configuration: what is accepted, what is refused and in which words, and which source wins."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from nnctl import config
+from nnctl.config import Config, Resolved, files
+from nnctl.config.gather import OTHER_VARIABLES
+from nnctl.config.models import FIELDS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
+from nnctl.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Write `text` to my.yaml (or `name`) in an empty current folder and load it, with no variables but those given."""
+    monkeypatch.chdir(tmp_path)
+
+    def loaded(text=None, *overrides, name="my.yaml", options=None, environ=None) -> Resolved:
+        if text is None:
+            return config.load(None, overrides, options, environ or {})
+        Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return config.load(Path(name), overrides, options, environ or {})
+
+    return loaded
+
+
+@pytest.fixture
+def refusal(load):
+    """Load what must be refused; give the message."""
+
+    def message(*arguments, **keywords) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load(*arguments, **keywords)
+        assert caught.value.hint
+        assert caught.value.message.isprintable() or "\n  " in caught.value.message
+        return caught.value.message
+
+    return message
+
+
+# the values themselves
+
+
+def test_the_default_is_the_recipe_mnist_yaml():
+    assert config.load(CONFIGS / "mnist.yaml", environ={}).config == Config()
+    assert set(config.load(CONFIGS / "mnist.yaml", environ={}).origin.values()).isdisjoint({"default"})
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "loss"),
+    [
+        ("tiny.toml", (32,), "cross_entropy"),
+        ("perceptron.yaml", (), "cross_entropy"),
+        ("3blue1brown.toml", (16, 16), "mse"),
+        ("fashion.yaml", (256, 128), "cross_entropy"),
+    ],
+)
+def test_every_recipe_loads_as_it_stands(name, hidden, loss):
+    recipe = config.load(CONFIGS / name, environ={}).config
+    assert (recipe.network.hidden, recipe.loss) == (hidden, loss)
+
+
+def test_every_recipe_is_tested():
+    recipes = {path.name for path in CONFIGS.iterdir()}
+    assert recipes == {"mnist.yaml", "tiny.toml", "perceptron.yaml", "3blue1brown.toml", "fashion.yaml"}
+
+
+def test_yaml_and_toml_say_the_same(load):
+    in_yaml = load("seed: 7\nnetwork: {hidden: [16, 16]}\noptimizer: {name: adam, learning_rate: 1e-3}\n")
+    in_toml = load(
+        'seed = 7\nnetwork.hidden = [16, 16]\n[optimizer]\nname = "adam"\nlearning_rate = 1e-3\n', name="my.toml"
+    )
+    assert in_yaml.config == in_toml.config
+    assert in_yaml.config.optimizer == AdamConfig(learning_rate=0.001)
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Config().train.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.001", "1.0e-3", ".001", "+1e-3", '"0.001"'])
+def test_every_spelling_of_a_number_is_a_number_and_quotes_make_text(load, text):
+    if text.startswith('"'):
+        with pytest.raises(ConfigError, match=r"not '0\.001'"):
+            load(f"optimizer: {{learning_rate: {text}}}")
+    else:
+        assert load(f"optimizer: {{learning_rate: {text}}}").config.optimizer.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("on", "on"), ("yes", "yes"), ("No", "No"), ("2024-01-31", "2024-01-31"), ("1_000", "1_000"), ("1:30", "1:30"),
+        ("012", 12), ("0o14", 12), ("0x1F", 31), ("-3", -3), ("TRUE", True), ("~", None),
+        ("", None), ("-.inf", -float("inf")),
+        ("1.", 1.0), ("[1, a, [true]]", [1, "a", [True]]), ("{a: 1}", {"a": 1}), ("'12'", "12"),
+    ],
+)  # fmt: skip
+def test_plain_words_get_their_type_by_the_core_schema_of_yaml_1_2(text, value):
+    found = files.parse_value(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_whole_number_is_accepted_where_a_fraction_may_stand(load):
+    rate = load("optimizer: {learning_rate: 1}").config.optimizer.learning_rate
+    assert (rate, type(rate)) == (1.0, float)
+
+
+def test_an_empty_section_says_nothing(load):
+    assert load("seed: 3\ntrain:\n  # epochs: 5\n").config == Config(seed=3)
+
+
+def test_a_byte_order_mark_is_accepted(load):
+    assert load("\ufeffseed: 3\n").config.seed == 3
+    assert load("\ufeffseed = 3\n", name="my.toml").config.seed == 3
+
+
+# mistakes, each in one line with its place
+
+
+ANY_COUNT = "a whole number from 1 to 100000"
+SEED = "a whole number from 0 to 9223372036854775807"
+RATE = "a number above 0"
+UNITS = "a whole number from 1 to 65536"
+THREADS = "auto or a whole number from 1 to 1024"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "wanted", "shown"),
+    [
+        ("train.epochs", "ten", ANY_COUNT, "'ten'"),
+        ("train.epochs", '"10"', ANY_COUNT, "'10'"),
+        ("train.epochs", "true", ANY_COUNT, "true"),
+        ("train.epochs", "1.0", ANY_COUNT, "1.0"),
+        ("train.epochs", "0", ANY_COUNT, "0"),
+        ("train.epochs", "", ANY_COUNT, "null (no value)"),
+        ("train.patience", "0", "a whole number of at least 1 or null", "0"),
+        ("train.threads", "two", THREADS, "'two'"),
+        ("train.threads", "[1]", THREADS, "[1]"),
+        ("data.validation", "59_001", "a whole number from 0 to 59999", "'59_001'"),
+        ("data.offline", "yes", "true or false", "'yes'"),
+        ("data.offline", "1", "true or false", "1"),
+        ("data.dir", "5", "non-empty text", "5"),
+        ("data.dir", "''", "non-empty text", "''"),
+        ("data.dir", r'"a\0b"', "non-empty text", r"'a\x00b'"),
+        ("network.activation", "rellu", "relu, sigmoid or tanh", "'rellu'; did you mean relu?"),
+        ("network.activation", "TANH", "relu, sigmoid or tanh", "'TANH'; did you mean tanh?"),
+        ("network.activation", "swish", "relu, sigmoid or tanh", "'swish'"),
+        ("network.hidden", "128", f"a list of at most 64 entries, each {UNITS}", "128"),
+        ("network.hidden", "[[16]]", UNITS, "[16]"),
+        ("network.hidden", f"[{'8, ' * 65}]", f"a list of at most 64 entries, each {UNITS}", f"[{'8, ' * 9}8]"),
+        ("network.hidden", "[true]", UNITS, "true"),
+        ("network.hidden", "['1']", UNITS, "'1'"),
+        ("network.dropout", "1", "a number of at least 0 and below 1", "1"),
+        ("optimizer.learning_rate", "0", RATE, "0"),
+        ("optimizer.learning_rate", "true", RATE, "true"),
+        ("optimizer.learning_rate", ".nan", RATE, "nan"),
+        ("optimizer.learning_rate", ".inf", RATE, "inf"),
+        ("optimizer.learning_rate", "1e999", RATE, "inf"),
+        ("optimizer.learning_rate", "{}", RATE, "a group of keys"),
+        ("optimizer.name", "adm", "sgd, adam or adamw", "'adm'; did you mean adam?"),
+        ("optimizer.name", "[sgd]", "sgd, adam or adamw", "['sgd']"),
+    ],
+)
+def test_a_wrong_value_is_told_what_was_wanted(refusal, path, text, wanted, shown):
+    section, key = path.split(".")
+    message = refusal(f"{section}:\n  {key}: {text}\n").replace("hidden[0]", "hidden")
+    assert message == f"my.yaml:2: {path}: must be {wanted}, not {shown}"
+
+
+def test_a_wrong_seed_is_told_what_was_wanted(refusal):
+    assert refusal("seed: -1") == f"my.yaml:1: seed: must be {SEED}, not -1"
+    assert refusal("seed: {a: 1}") == f"my.yaml:1: seed: must be {SEED}, not a group of keys"
+    assert refusal("seed: 9223372036854775808") == f"my.yaml:1: seed: must be {SEED}, not 9223372036854775808"
+    assert refusal("seed: " + "9" * 5000) == f"my.yaml:1: seed: must be {SEED}, not '{'9' * 36}..."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optimizer:\n  momentun: 0.1", "my.yaml:2: optimizer.momentun: unknown key; did you mean optimizer.momentum?"),
+        ("seed: 1\nlearning_rate: 0.1", "my.yaml:2: learning_rate: unknown key; did you mean optimizer.learning_rate?"),
+        ("epoch: 3", "my.yaml:1: epoch: unknown key; did you mean train.epochs?"),
+        ("optimiser: {name: adam}", "my.yaml:1: optimiser: unknown key; did you mean optimizer?"),
+        ("name: adam", "my.yaml:1: name: unknown key; did you mean optimizer.name?"),
+        ("zzz: 3", "my.yaml:1: zzz: unknown key"),
+        ("network: {zzz: 3}", "my.yaml:1: network.zzz: unknown key; network has hidden, activation, init, dropout"),
+        ("train.epochs: 3", "my.yaml:1: train.epochs: a key holds no dot; write it as a key inside a section"),
+        ("optimizer: adam", "my.yaml:1: optimizer: must be a group of keys such as optimizer.name, not 'adam'"),
+        ("schedule: {factor: 0}", "my.yaml:1: schedule.factor: does not apply to one_cycle; it belongs to step"),
+        ("optimizer: {beta1: 0.5}", "my.yaml:1: optimizer.beta1: does not apply to sgd; it belongs to adam or adamw"),
+        ("train:\n  epochs: 1\n  epochs: 2", "my.yaml:3: train.epochs: is given twice; first on line 2"),
+        ("loss: mse\nloss: mse", "my.yaml:2: loss: is given twice; first on line 1"),
+        ("", "my.yaml: is empty"),
+        ("# nothing\n", "my.yaml: is empty"),
+        ("- seed: 1\n", "my.yaml:1: holds a list where keys and values belong"),
+        ("seed", "my.yaml:1: holds a single value where keys and values belong"),
+        ("seed: 1\n b: 2: 3", "my.yaml:2:3: is not valid YAML: mapping values are not allowed here"),
+        ("seed: &a 1", "my.yaml:1:7: anchors and aliases (& and *) are not supported; write the value out"),
+        ("seed: *a", "my.yaml:1:7: anchors and aliases (& and *) are not supported; write the value out"),
+        ("train:\n  <<: {epochs: 1}", "my.yaml:2:3: merge keys (<<) are not supported; write the keys out"),
+        ("seed: !!int 3", "my.yaml:1:7: tags (!) are not supported"),
+        ("seed: 1\n---\nseed: 2", "my.yaml:2:1: a second document starts here; a config file holds one"),
+        ("1: 2", "my.yaml:1:1: a key must be a word"),
+        ("? [a]\n: 2", "my.yaml:1:3: a key must be a word"),
+        ("seed: 1\nloss: \x07", r"my.yaml:2:7: is not valid YAML: it holds the character '\x07'"),
+        (r'data: {dir: "\UFFFFFFFF"}', "my.yaml:1:1: is not valid YAML: an escape names no character"),
+        ("seed: 1\0", "my.yaml: is not text: it holds NUL characters"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "my.yaml: is not UTF-8 text (see byte 0)"),
+        (bytes(range(256)) * 10, "my.yaml: is not UTF-8 text (see byte 128)"),
+        ("seed: 1\n".encode("utf-16"), "my.yaml: is not UTF-8 text (see byte 0)"),
+        ("#" * 1_000_001, "my.yaml: is larger than 1,000,000 bytes, so it is no config file"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_yaml_is_one_line_with_its_place(refusal, text, message):
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "my.toml: is empty"),
+        ("seed = ", "my.toml: is not valid TOML: Invalid value"),
+        ("seed = 1\nloss = mse\n", "my.toml:2:8: is not valid TOML: Invalid value"),
+        ("seed = 1\nseed = 2\n", "my.toml:2:9: is not valid TOML: Cannot overwrite a value"),
+        ("seed = " + "9" * 5000, "my.toml: is not valid TOML: Exceeds the limit"),
+        ("[train]\nepochs = 2024-01-31", f"my.toml: train.epochs: must be {ANY_COUNT}, not 2024-01-31"),
+        ("seed = 0x" + "f" * 5000, f"my.toml: seed: must be {SEED}, not a very large number"),
+        ("optimizer.learning_rate = nan", f"my.toml: optimizer.learning_rate: must be {RATE}, not nan"),
+        ("optimiser.name = 'adam'", "my.toml: optimiser: unknown key; did you mean optimizer?"),
+        ("seed = 1\n" + "a." * 40 + "b.c = 1", "my.toml:2: holds more than 40 dots"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_toml_is_one_line_with_its_place(refusal, text, message):
+    assert refusal(text, name="my.toml") == message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("my.yaml", "[" * 2000),
+        ("my.yaml", "seed: " + "[" * 2000 + "]" * 2000),
+        ("my.yaml", "{a: " * 2000),
+        ("my.yaml", "- " * 2000),
+        ("my.yaml", "? " * 2000),
+        ("my.yaml", "".join(" " * depth + "a:\n" for depth in range(1200))),
+        ("my.yaml", "a: b\n" * 100_000),
+        ("my.yaml", "network: {hidden: [" + "1," * 300_000 + "]}"),
+        ("my.toml", "seed = " + "[" * 2000 + "]" * 2000),
+        ("my.toml", "seed = " + "{a = " * 2000),
+        ("my.toml", "a." * 400_000 + "b = 1"),
+        ("my.toml", "".join(f"a{number} = 1\n" for number in range(50_000))),
+    ],
+)
+def test_a_monstrous_file_is_refused_at_once(refusal, name, text):
+    start = time.perf_counter()
+    message = refusal(text, name=name)
+    assert time.perf_counter() - start < 2
+    assert message.startswith(name)
+    assert "\n" not in message
+    assert len(message) < 150
+
+
+def test_all_mistakes_of_all_sources_come_at_once(refusal):
+    text = "train:\n  epochs: 0\n  batch: 3\nnetwork: {hidden: [0, 16, 2.5]}\noptimizer: {name: adm, momentum: -1}\n"
+    environ = {"NNCTL_SEED": "1.5", "NNCTL_SED": "1", "NNCTL_LOSS": "[mse"}
+    message = refusal(text, "train.batch_size=none", "seed", options={"train.threads": 0}, environ=environ)
+    count, *mistakes = message.split("\n  ")
+    assert count == "12 mistakes in the configuration"
+    assert set(mistakes) == {
+        "my.yaml:2: train.epochs: must be a whole number from 1 to 100000, not 0",
+        "my.yaml:3: train.batch: unknown key; did you mean train.batch_size?",
+        "my.yaml:4: network.hidden[0]: must be a whole number from 1 to 65536, not 0",
+        "my.yaml:4: network.hidden[2]: must be a whole number from 1 to 65536, not 2.5",
+        "my.yaml:5: optimizer.name: must be sgd, adam or adamw, not 'adm'; did you mean adam?",
+        "my.yaml:5: optimizer.momentum: must be a number of at least 0 and below 1, not -1",
+        "--set: train.batch_size: must be a whole number from 1 to 60000, not 'none'",
+        "--set: must be KEY=VALUE, not 'seed'",
+        "--threads: train.threads: must be auto or a whole number from 1 to 1024, not 0",
+        "NNCTL_SEED: seed: must be a whole number from 0 to 9223372036854775807, not 1.5",
+        "NNCTL_SED: unknown variable; did you mean NNCTL_SEED?",
+        "NNCTL_LOSS: loss: cannot read '[mse': is not valid YAML: expected ',' or ']', but got '<stream end>'",
+    }
+
+
+def test_a_mistake_in_a_file_counts_although_an_override_hides_it(refusal):
+    assert refusal("seed: one", "seed=1").startswith("my.yaml:1: seed:")
+
+
+def test_a_broken_file_does_not_hide_other_mistakes(refusal):
+    message = refusal("[", "train.epochs=0")
+    assert "my.yaml:1:2: is not valid YAML" in message
+    assert "--set: train.epochs: must be" in message
+
+
+def test_a_foreign_file_with_many_keys_does_not_fill_the_screen(refusal):
+    message = refusal("".join(f"key{number}: 1\n" for number in range(300)))
+    assert message.startswith("300 mistakes")
+    assert message.endswith("and 250 more")
+    assert len(message.splitlines()) == 52
+
+
+def test_long_values_and_control_characters_are_shown_safely(refusal):
+    message = refusal('"\\e[31m": 1\nloss: "\\e[0m' + "x" * 500 + '"\n')
+    assert "\x1b" not in message
+    assert r"'\x1b[31m': unknown key" in message
+    assert all(len(line) < 120 for line in message.splitlines())
+
+
+# files that cannot be read
+
+
+def test_a_missing_file_names_the_nearest_one(tmp_path):
+    (tmp_path / "mnist.yaml").touch()
+    with pytest.raises(ConfigError, match=r"mnits\.yaml: no such file") as caught:
+        config.load(tmp_path / "mnits.yaml", environ={})
+    assert caught.value.hint == f"did you mean {tmp_path / 'mnist.yaml'}?"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere/my.yaml", "my.yaml: no such file"),
+        (".", ".: is a folder, not a config file"),
+        ("my.json", "my.json: is neither YAML (.yaml, .yml) nor TOML (.toml) by its name"),
+        ("a\0.yaml", "'a\\x00.yaml': cannot be read: "),
+    ],
+)
+def test_what_is_no_config_file_is_refused(tmp_path, monkeypatch, path, message):
+    monkeypatch.chdir(tmp_path)
+    Path("my.json").write_text("{}")
+    with pytest.raises(ConfigError) as caught:
+        config.load(Path(path), environ={})
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        config.load(tmp_path / "pipe.yaml", environ={})
+
+
+def test_an_unreadable_file_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "my.yaml").write_text("seed: 1")
+
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        config.load(tmp_path / "my.yaml", environ={})
+
+
+# which source wins
+
+
+def test_options_stand_above_variables_above_the_file_above_defaults(load):
+    text = "seed: 1\ntrain:\n  epochs: 1\n  batch_size: 1\n  threads: 1\n"
+    environ = {"NNCTL_TRAIN_EPOCHS": "2", "NNCTL_TRAIN_BATCH_SIZE": "2", "NNCTL_TRAIN_THREADS": "2", "HOME": "/"}
+    loaded = load(
+        text,
+        "train.batch_size=3",
+        "train.batch_size=4",
+        "train.threads=3",
+        options={"train.threads": 4},
+        environ=environ,
+    )
+    train = loaded.config.train
+    assert (loaded.config.seed, train.epochs, train.batch_size, train.threads, train.patience) == (1, 2, 4, 4, None)
+    origins = [loaded.origin[path] for path in ("seed", "train.epochs", "train.batch_size", "train.threads")]
+    assert origins == ["my.yaml:1", "NNCTL_TRAIN_EPOCHS", "--set", "--threads"]
+    assert loaded.origin["train.patience"] == "default"
+
+
+def test_the_origin_of_every_key_in_force_is_known(load):
+    loaded = load("schedule: {name: step}\n", "optimizer.name=adamw", name="my.yaml")
+    flat = {
+        f"{key}.{name}" if isinstance(value, dict) else key
+        for key, value in config.to_mapping(loaded.config).items()
+        for name in (value if isinstance(value, dict) else [""])
+    }
+    assert set(loaded.origin) == flat
+    assert load("seed = 1", name="my.toml").origin["seed"] == "my.toml"
+
+
+def test_an_option_that_was_not_given_changes_nothing(load):
+    assert load("data: {offline: true}", options={"data.offline": None, "data.dir": None}).config.data.offline is True
+
+
+def test_an_override_is_a_yaml_value(load):
+    loaded = load(None, "optimizer.learning_rate=3e-3", "network.hidden=[16, 16]", "train.patience=null", " seed = 4 ")
+    assert loaded.config.optimizer.learning_rate == 0.003
+    assert loaded.config.network.hidden == (16, 16)
+    assert loaded.config.seed == 4
+
+
+@pytest.mark.parametrize("text", ["/mnt/my data #2", "C:\\data: old", "2024", "null", "[x]", "*", "'/mnt/my data #2'"])
+def test_a_folder_is_taken_as_it_is_written(load, text):
+    assert load(None, f"data.dir={text}").config.data.dir == text.strip("'")
+    assert load(None, environ={"NNCTL_DATA_DIR": text}).config.data.dir == text.strip("'")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("network.droput=1", "--set: network.droput: unknown key; did you mean network.dropout?"),
+        ("training.epochs=1", "--set: training.epochs: unknown key; did you mean train.epochs?"),
+        ("optimizer=adam", "--set: optimizer: must be a group of keys such as optimizer.name, not 'adam'"),
+        ("seed=[1", "--set: seed: cannot read '[1': is not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("seed=" + "[" * 2000, f"--set: seed: cannot read '{'[' * 36}...: is nested deeper than 20 levels"),
+        ("=1", "--set: '': unknown key"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_override_names_it(refusal, override, message):
+    assert refusal(None, override) == message
+
+
+def test_a_new_kind_of_optimizer_drops_what_lower_sources_said_about_the_old_one(load):
+    text = "optimizer:\n  name: sgd\n  learning_rate: 0.5\n  momentum: 0.8\nschedule: {name: step, factor: 0.3}\n"
+    loaded = load(text, "optimizer.name=adam", "optimizer.beta1=0.8", environ={"NNCTL_OPTIMIZER_MOMENTUM": "0.7"})
+    assert loaded.config.optimizer == AdamConfig(beta1=0.8)
+    assert loaded.origin["optimizer.learning_rate"] == "default"
+    assert loaded.config.schedule.factor == 0.3  # the other section keeps its keys
+
+
+def test_naming_the_same_kind_again_drops_nothing(load):
+    text = "optimizer: {learning_rate: 0.5}"
+    assert load(text, "optimizer.name=sgd").config.optimizer == SGDConfig(learning_rate=0.5)
+
+
+def test_a_key_of_another_kind_is_refused_in_the_same_or_a_higher_source(refusal):
+    message = "optimizer.momentum: does not apply to adam; it belongs to sgd"
+    assert refusal(None, "optimizer.momentum=0.5", "optimizer.name=adam") == f"--set: {message}"
+    environ = {"NNCTL_OPTIMIZER_MOMENTUM": "0.5"}
+    assert refusal("optimizer: {name: adam}", environ=environ) == f"NNCTL_OPTIMIZER_MOMENTUM: {message}"
+
+
+def test_every_key_has_a_variable_of_its_own_and_can_be_set_by_it(load):
+    names = {config.variable(path) for path in FIELDS}
+    assert len(names) == len(FIELDS)
+    assert names.isdisjoint(OTHER_VARIABLES)
+    environ = {"NNCTL_OPTIMIZER_LEARNING_RATE": "3e-3", "NNCTL_NETWORK_HIDDEN": "[16]", "NNCTL_MIRRORS": "file:///x"}
+    loaded = load(None, environ=environ)
+    assert loaded.config.optimizer.learning_rate == 0.003
+    assert loaded.config.network.hidden == (16,)
+
+
+# saving, and describing itself
+
+numbers = {"allow_nan": False, "allow_infinity": False}
+shares = st.floats(0, 1, exclude_max=True)
+folders = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+optimizers = st.one_of(
+    st.builds(SGDConfig, learning_rate=st.floats(0, 1000, exclude_min=True), momentum=shares, nesterov=st.booleans()),
+    st.builds(AdamConfig, beta1=shares, epsilon=st.floats(0, 1, exclude_min=True), weight_decay=st.floats(0, 10)),
+)
+networks = st.builds(NetworkConfig, hidden=st.lists(st.integers(1, 65_536), max_size=64).map(tuple), dropout=shares)
+configs = st.builds(
+    lambda folder, threads, **parts: Config(data=DataConfig(dir=folder), train=TrainConfig(threads=threads), **parts),
+    folder=folders | st.sampled_from(["on", "null", "1e3", "0o14", "09", "~", "2024-01-31", "a: b", " # ", "No", "y"]),
+    threads=st.just("auto") | st.integers(1, 1024),
+    seed=st.integers(0, 2**63 - 1),
+    optimizer=optimizers,
+    network=networks,
+)
+
+
+@given(configs)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+def test_a_saved_config_gives_the_same_config_back(tmp_path_factory, original):
+    path = tmp_path_factory.getbasetemp() / "saved.yaml"
+    text = config.to_yaml(original)
+    path.write_bytes(text.encode())
+    assert config.load(path, environ={}).config == original
+    assert yaml.safe_load(text) == config.to_mapping(original)  # readers of YAML 1.1 understand the same
+    assert config.from_mapping(json.loads(json.dumps(config.to_mapping(original)))) == original
+
+
+def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers():
+    assert files.format_value(1e-5) == "1.0e-05"
+    assert files.format_value(1.5e-7) == "1.5e-07"
+    assert files.format_value(1e22) == "1.0e+22"
+    assert files.format_value(0.1) == "0.1"
+
+
+def test_a_folder_whose_name_is_not_unicode_is_refused_and_not_garbled(refusal):
+    message = r"--data-dir: data.dir: must be non-empty text, not '/mnt/\udcff'"
+    assert refusal(None, options={"data.dir": "/mnt/\udcff"}) == message
+
+
+def test_a_mapping_with_mistakes_is_refused_in_the_same_words():
+    with pytest.raises(ConfigError, match="2 mistakes") as caught:
+        config.from_mapping({"train": {"epochs": 0}, "sede": 1}, where="last.npz")
+    assert "last.npz: sede: unknown key; did you mean seed?" in caught.value.message
+
+
+def test_the_starter_is_the_default_and_explains_every_key(load):
+    text = config.starter()
+    assert load(text).config == Config()
+    for path in FIELDS:
+        assert f"{path.rpartition('.')[2]}: " in text
+    for words in (
+        "relu, sigmoid or tanh",
+        "sgd, adam or adamw",
+        "a whole number from 1 to 60000",
+        "one_cycle, cosine, step",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "step", "cosine", "constant"])
+def test_the_starter_shows_every_other_kind_ready_to_be_switched_on(load, kind):
+    section = "optimizer" if kind.startswith("adam") else "schedule"
+    lines = config.starter().splitlines()
+    start = lines.index(f"  #name: {kind}")
+    end = next(at for at in range(start, len(lines)) if lines[at] in ("", "  #"))
+    chosen = [line.replace("#", "", 1) for line in lines[start:end] if not line.startswith("  # ")]
+    loaded = load("\n".join([f"{section}:", *chosen]))
+    assert getattr(loaded.config, section) == getattr(load(None, f"{section}.name={kind}").config, section)
+    assert "default" not in {value for key, value in loaded.origin.items() if key.startswith(section)}
+
+
+def test_the_schema_tells_an_editor_what_it_needs():
+    schema = config.schema()
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["loss"]["enum"] == ["cross_entropy", "mse"]
+    sections = schema["$defs"]
+    assert sections["NetworkConfig"]["properties"]["activation"]["enum"] == ["relu", "sigmoid", "tanh"]
+    assert sections["NetworkConfig"]["properties"]["hidden"]["items"] == {
+        "maximum": 65536,
+        "minimum": 1,
+        "type": "integer",
+    }
+    assert sections["TrainConfig"]["properties"]["epochs"]["default"] == Config().train.epochs
+    for section in (schema, *sections.values()):
+        assert section["additionalProperties"] is False
+        assert all(rule["description"] and "default" in rule for rule in section["properties"].values())
+    # without a name only the default kind fits, so that an editor can tell the kinds apart
+    assert "required" not in sections["SGDConfig"]
+    assert sections["AdamConfig"]["required"] == sections["CosineConfig"]["required"] == ["name"]
+    json.dumps(schema)
+
+
+def test_importing_the_configuration_loads_neither_yaml_nor_numpy():
+    code = "import sys, nnctl.config; print(sorted({'yaml', 'numpy', 'click'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# anything at all
+
+PIECES = [
+    "seed: 1\n",
+    "train:\n",
+    "  epochs: ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "- ",
+    "? ",
+    "&a ",
+    "*a",
+    "!",
+    "|",
+    "'",
+    '"',
+    "\\U",
+    "\t",
+]
+texts = st.text() | st.lists(st.sampled_from(PIECES)).map("".join)
+
+
+def refusal_of(*arguments, **keywords) -> str:
+    try:
+        config.load(*arguments, **keywords)
+    except ConfigError as error:
+        return error.message
+    return ""
+
+
+@given(st.binary() | texts.map(str.encode), st.sampled_from(["yaml", "toml"]))
+@settings(deadline=None, max_examples=300)
+def test_any_file_gives_a_config_or_a_refusal_in_printable_words(tmp_path_factory, data, suffix):
+    path = tmp_path_factory.getbasetemp() / f"any.{suffix}"
+    path.write_bytes(data)
+    assert all(line.isprintable() for line in refusal_of(path, environ={}).split("\n"))
+
+
+@given(texts, st.sampled_from(tuple(FIELDS)) | st.text())
+@settings(deadline=None, max_examples=150)
+def test_any_override_gives_a_config_or_a_refusal_in_printable_words(text, path):
+    refusal = refusal_of(None, [f"{path}={text}"], environ={config.variable(path): text, f"NNCTL_{path}": text})
+    assert all(line.isprintable() for line in refusal.split("\n"))
