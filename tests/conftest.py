@@ -1,8 +1,29 @@
-"""What every test may ask for: real MNIST, a small dataset, and an environment free of nnctl's own variables."""
+"""What every test may ask for: real MNIST, drawn digits, a trained network, and nnctl as users run it."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from nnctl import build, checkpoint
+from nnctl.data import datasets
+from nnctl.data.examples import Examples
+from nnctl.errors import NnctlError
+from nnctl.train import evaluate
+
+ROOT = Path(__file__).parent.parent
+
+# a test is right or wrong however busy the machine is
+settings.register_profile("nnctl", deadline=None)
+settings.load_profile("nnctl")
+
+Nnctl = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +32,74 @@ def _no_nnctl_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("NNCTL_"):
             monkeypatch.delenv(name)
+
+
+def run_nnctl(*arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run nnctl in a process of its own, in the folder `cwd` and without the caller's NNCTL_* variables."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NNCTL_")} | variables
+    command = [sys.executable, "-m", "nnctl", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def nnctl(tmp_path: Path) -> Nnctl:
+    """`nnctl("train", "--quiet")` in the test's own empty folder."""
+
+    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        return run_nnctl(*arguments, cwd=tmp_path, **variables)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the real MNIST: fetched from $MNIST_MIRROR, or else the one in data/."""
+    mirror = os.environ.get("MNIST_MIRROR")
+    if mirror:
+        directory = tmp_path_factory.mktemp("data")
+        datasets.fetch("mnist", directory, [mirror])
+        return directory
+    try:
+        datasets.load("mnist", ROOT / "data", offline=True)
+    except NnctlError:
+        pytest.skip("needs the real MNIST: run `nnctl data fetch` first, or set MNIST_MIRROR to the URL of a mirror")
+    return ROOT / "data"
+
+
+@pytest.fixture(scope="session")
+def drawn_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the synthetic digits, drawn once for all tests."""
+    directory = tmp_path_factory.mktemp("drawn")
+    datasets.fetch("synthetic", directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def default_run(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a network trained on the real MNIST with the default configuration."""
+    folder = tmp_path_factory.mktemp("default")
+    done = run_nnctl("train", "--run-dir", "run", "--data-dir", mnist_dir, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def default_model(default_run: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.intp]]:
+    """What the default network reads: pixels (N, 28, 28) uint8 -> labels (N,)."""
+    path = default_run / "checkpoints" / "best.npz"
+    network, criterion = build.trained_network(checkpoint.load(path), str(path))
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+        return evaluate(network, criterion, Examples(pixels, np.zeros(len(pixels), np.intp))).predictions
+
+    return predict

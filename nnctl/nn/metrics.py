@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.nn import Labels
+from nnctl.nn import Array, Labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a network answered.
+
+    Attributes:
+        loss: the mean loss.
+        probs: (N, C) the brightness of each output for each image.
+        labels: (N,) the right answers.
+    """
+
+    loss: float
+    probs: Array
+    labels: Labels
+
+    @property
+    def predictions(self) -> NDArray[np.intp]:
+        """(N,) the brightest output of each image."""
+        predictions: NDArray[np.intp] = self.probs.argmax(axis=1)
+        return predictions
+
+    @property
+    def errors(self) -> int:
+        """How many answers are wrong."""
+        return int(np.count_nonzero(self.predictions != self.labels))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers, between 0 and 1."""
+        return (len(self.labels) - self.errors) / len(self.labels)
+
+    def worst(self, count: int) -> NDArray[np.intp]:
+        """Indices of the wrong answers that gave the right one the least, worst first; at most `count`."""
+        wrong = np.flatnonzero(self.predictions != self.labels)
+        right_probs = self.probs[wrong, self.labels[wrong]]
+        return wrong[np.argsort(right_probs, kind="stable")][:count]
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, classes: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from nnctl.nn import Array
 from nnctl.nn.initializers import Initializer
-from nnctl.nn.layers import Dropout, Layer, Linear
+from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 
 
 class Network:
@@ -25,7 +25,7 @@ class Network:
         grads: (P,) the gradients, overwritten by each `backward`.
 
     Raises:
-        ValueError: a layer's inputs do not fit the outputs of the one before.
+        ValueError: a layer's inputs do not fit the outputs of the one before, or no layer has parameters.
     """
 
     def __init__(
@@ -42,6 +42,8 @@ class Network:
         self.grads = np.zeros(size, self.dtype)
         for layer, params, grads in zip(self.layers, self._views(self.params), self._views(self.grads), strict=True):
             layer.bind(params, grads)
+        if not size:
+            raise ValueError("a network without parameters has nothing to learn")
         self._first_trained = next(i for i, layer in enumerate(self.layers) if layer.parameter_shapes())
 
     def named(self, vector: Array) -> dict[str, Array]:
@@ -108,8 +110,8 @@ class Workspace:
         batch_size: B, the largest batch that will come; a shorter one uses the first rows.
 
     Attributes:
-        outputs: for each layer its y (B, O), or None where it returns a view; a layer that works in place shares
-            the memory of the layer before.
+        outputs: for each layer its y (B, O), or None where it returns a view; a layer that can work in place
+            overwrites the y of a linear layer before it.
         gradients: for each layer its dx (B, I), or None where it overwrites dy.
         values: the network's input and each layer's output, as the last forward pass left them.
         probs: (B, C) for the loss.
@@ -123,10 +125,10 @@ class Workspace:
         self.gradients: list[Array | None] = []
         for i, layer in enumerate(network.layers):
             x_shape, y_shape = network.shapes[i], network.shapes[i + 1]
-            if layer.in_place:
-                self.outputs.append(self.outputs[-1] if i else rows(y_shape))
+            if layer.in_place and i and isinstance(network.layers[i - 1], Linear):
+                self.outputs.append(self.outputs[-1])  # a linear layer's backward never looks at its y
             else:
-                self.outputs.append(rows(y_shape) if isinstance(layer, Linear | Dropout) else None)
+                self.outputs.append(None if isinstance(layer, Flatten) else rows(y_shape))
             self.gradients.append(rows(x_shape) if isinstance(layer, Linear) and i > network._first_trained else None)
         self.values: list[Array] = [np.empty(0, network.dtype)] * (len(network.layers) + 1)
         self.probs = rows(network.shapes[-1])

@@ -1,0 +1,68 @@
+"""nnctl's networks, digit-like batches and one backward pass, for the tests of the mathematics."""
+
+import itertools
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nnctl.nn import Array, Labels
+from nnctl.nn.initializers import Initializer, he
+from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
+from nnctl.nn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from nnctl.nn.network import Network, Workspace
+
+ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
+LOSSES: dict[str, type[Loss]] = {"cross_entropy": SoftmaxCrossEntropy, "mse": MeanSquaredError}
+
+
+def network_of(
+    sizes: list[int],
+    activation: str = "relu",
+    loss: str = "cross_entropy",
+    *,
+    dropout: float = 0.0,
+    initializer: Initializer = he,
+    dtype: DTypeLike = np.float32,
+    seed: int = 0,
+) -> Network:
+    """Build and initialize a network of the given sizes, such as [784, 128, 10]; with mse it ends in sigmoids."""
+    layers: dict[str, Layer] = {"flatten": Flatten()}
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes), 1):
+        layers[f"linear{i}"] = Linear(inputs, outputs)
+        if i < len(sizes) - 1:
+            layers[f"{activation}{i}"] = ACTIVATIONS[activation]()
+            if dropout:
+                layers[f"dropout{i}"] = Dropout(dropout)
+    if loss == "mse":
+        layers["brightness"] = Sigmoid()
+    network = Network(layers, (28, 28) if sizes[0] == 784 else (sizes[0],), dtype)
+    network.initialize(initializer, np.random.default_rng(seed))
+    return network
+
+
+def digits(count: int, dtype: DTypeLike = np.float32, seed: int = 0) -> tuple[Array, Labels]:
+    """Draw pictures (count, 28, 28) that are as dark, as bright and as alike as MNIST's, and labels (count,)."""
+    rng = np.random.default_rng((seed, 28))
+    labels = rng.integers(0, 10, count)
+    shapes = rng.random((10, 28, 28)) < 0.3  # each class lights pixels of its own
+    shapes[:, :4] = shapes[:, -4:] = shapes[:, :, :4] = shapes[:, :, -4:] = False
+    lit = shapes[labels] & (rng.random((count, 28, 28)) < 0.9)
+    levels: NDArray[np.int64] = np.where(lit, rng.integers(40, 256, (count, 28, 28)), 0)
+    return (levels / 255).astype(dtype), labels
+
+
+def backpropagate(
+    network: Network,
+    work: Workspace,
+    x: Array,
+    labels: Labels,
+    *,
+    loss: str = "cross_entropy",
+    rng: np.random.Generator | None = None,
+) -> float:
+    """Fill the gradients as the training loop does and return the loss."""
+    criterion: Loss = LOSSES[loss]()
+    logits = network.forward(x, work, rng)
+    value, probs = criterion.forward(logits, labels, out=work.probs[: len(x)])
+    network.backward(criterion.backward(probs, labels, out=probs), work)
+    return value

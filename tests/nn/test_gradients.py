@@ -1,0 +1,155 @@
+"""Every gradient against central differences in float64, along random directions at the size of 784-128-10.
+
+A central difference with step h errs by h ** 2 times the third derivative and by 1e-16 / h of rounding; the steps
+below balance the two, and leave 1e-12 to 1e-7 of relative error.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from recipes import LOSSES, digits, network_of
+
+from nnctl.nn import Array, Labels
+from nnctl.nn.initializers import he
+from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
+from nnctl.nn.losses import Loss
+from nnctl.nn.network import Network, Workspace
+
+B = 16
+TOLERANCE = 1e-6
+
+
+def central_difference(function: Callable[[Array], float], at: Array, direction: Array, h: float) -> float:
+    return (function(at + h * direction) - function(at - h * direction)) / (2 * h)
+
+
+class Trainer:
+    """The loss and its gradient as functions of a network's flat vector, for one batch and one dropout mask."""
+
+    def __init__(self, network: Network, loss: Loss, x: Array, labels: Labels) -> None:
+        self.network, self.criterion, self.x, self.labels = network, loss, x, labels
+        self.work = Workspace(network, len(x))
+        self.lit: set[bytes] = set()  # every pattern of lit neurons that was met
+
+    def loss(self, params: Array) -> float:
+        self.network.params[:] = params
+        logits = self.network.forward(self.x, self.work, np.random.default_rng(7))
+        values = zip(self.network.layers, self.work.values[1:], strict=True)
+        self.lit.add(b"".join(np.packbits(y > 0).tobytes() for layer, y in values if isinstance(layer, ReLU)))
+        loss, self.work.probs = self.criterion.forward(logits, self.labels, out=self.work.probs)
+        return loss
+
+    def gradient(self, params: Array) -> Array:
+        self.loss(params)
+        dlogits = self.criterion.backward(self.work.probs, self.labels, out=self.work.probs)
+        self.network.backward(dlogits, self.work)
+        return self.network.grads.copy()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_the_gradient_of_a_whole_network_is_right(activation: str, loss: str, dropout: float) -> None:
+    network = network_of([784, 128, 10], activation, loss, dropout=dropout, dtype=np.float64)
+    trainer = Trainer(network, LOSSES[loss](), *digits(B, np.float64))
+    params = network.params + 0.01  # biases away from zero too
+    gradient = trainer.gradient(params)
+
+    rng = np.random.default_rng(1)
+    masks = [np.ones_like(params) for _ in range(3)]  # three directions through all parameters
+    for name in network.named(params):  # and one through each array alone
+        mask = np.zeros_like(params)
+        network.named(mask)[name][:] = 1
+        masks.append(mask)
+    for mask in masks:
+        direction = rng.normal(size=len(params)) * mask
+        direction /= np.linalg.norm(direction)
+        measured = central_difference(trainer.loss, params, direction, 1e-4)
+        assert gradient @ direction == pytest.approx(measured, rel=TOLERANCE, abs=0)
+    assert len(trainer.lit) == 1  # no neuron crossed the kink of ReLU between two evaluations
+
+
+def test_the_gradient_is_still_right_when_training_has_made_it_small() -> None:
+    network = network_of([784, 10], dtype=np.float64)
+    trainer = Trainer(network, LOSSES["cross_entropy"](), *digits(B, np.float64))
+    params = network.params.copy()
+    for _ in range(50):
+        params -= 0.1 * trainer.gradient(params)
+    gradient = trainer.gradient(params)
+    direction = gradient / np.linalg.norm(gradient)
+    measured = central_difference(trainer.loss, params, direction, 1e-4)
+    assert gradient @ direction == pytest.approx(measured, rel=TOLERANCE, abs=0)
+
+
+def bound_linear(inputs: int, outputs: int) -> Linear:
+    network = Network({"linear": Linear(inputs, outputs)}, (inputs,), np.float64)
+    network.initialize(he, np.random.default_rng(0))
+    network.named(network.params)["linear.bias"][:] = np.linspace(-1, 1, outputs)
+    (layer,) = network.layers
+    assert isinstance(layer, Linear)
+    return layer
+
+
+def forward(layer: Layer, x: Array) -> Array:
+    return layer.forward(x, None, np.random.default_rng(7)) if isinstance(layer, Dropout) else layer.forward(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Flatten(), (28, 28)),
+        (bound_linear(784, 128), (784,)),
+        (bound_linear(128, 10), (128,)),
+        (ReLU(), (128,)),
+        (Sigmoid(), (128,)),
+        (Tanh(), (128,)),
+        (Dropout(0.3), (128,)),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Layer) else "x".join(map(str, value)),
+)
+def test_each_layer_passes_the_gradient_of_its_input_on(layer: Layer, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(B, *shape))
+    y = forward(layer, x)
+    dy = rng.normal(size=y.shape)
+    dx = layer.backward(dy, x, y)
+    assert dx.shape == x.shape
+    for _ in range(3):
+        direction = rng.normal(size=x.shape)
+        h = 1e-6
+        assert not np.any(np.abs(x) < h * np.abs(direction))  # no neuron crosses zero, where ReLU has its kink
+        measured = central_difference(lambda x: float(np.vdot(dy, forward(layer, x))), x, direction, h)
+        assert np.vdot(dx, direction) == pytest.approx(measured, rel=TOLERANCE, abs=0)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(784, 128), (128, 10)])
+def test_linear_gives_the_gradients_of_weight_and_bias(inputs: int, outputs: int) -> None:
+    rng = np.random.default_rng(4)
+    layer = bound_linear(inputs, outputs)
+    x, dy = rng.normal(size=(B, inputs)), rng.normal(size=(B, outputs))
+    layer.dweight[:] = layer.dbias[:] = np.nan  # overwritten, not added to
+    layer.backward_params(dy, x)
+    for parameter, gradient in ((layer.weight, layer.dweight), (layer.bias, layer.dbias)):
+        start, direction = parameter.copy(), rng.normal(size=parameter.shape)
+
+        def output(values: Array, parameter: Array = parameter) -> float:
+            parameter[:] = values
+            return float(np.vdot(dy, layer.forward(x)))
+
+        measured = central_difference(output, start, direction, 1e-3)
+        assert np.vdot(gradient, direction) == pytest.approx(measured, rel=TOLERANCE, abs=0)
+        parameter[:] = start
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_each_loss_gives_the_gradient_of_the_logits(loss: str, scale: float) -> None:
+    rng = np.random.default_rng(5)
+    criterion = LOSSES[loss]()
+    logits, labels = scale * rng.normal(size=(B, 10)), rng.integers(0, 10, B)
+    dlogits = criterion.backward(criterion.forward(logits, labels)[1], labels)
+    for _ in range(5):
+        direction = rng.normal(size=logits.shape)
+        measured = central_difference(lambda logits: criterion.forward(logits, labels)[0], logits, direction, 1e-5)
+        assert np.vdot(dlogits, direction) == pytest.approx(measured, rel=TOLERANCE, abs=0)
