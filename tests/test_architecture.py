@@ -1,0 +1,267 @@
+"""The plan of the house: which room may import which, and what no room may do.
+
+Everything is read from the source with `ast`, so that an import counts wherever it stands: at the top of a module,
+inside a function, or under TYPE_CHECKING. A new module fails until it is put into the plan.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nnctl
+
+HOUSE = Path(nnctl.__file__).parent
+
+# From the ground up: a room imports only from lines below its own. A package is one room with all its modules.
+LINES: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("blas", "durable"),
+    ("nn", "config"),
+    ("data", "checkpoint"),
+    ("build", "rundir"),
+    ("train",),
+    ("report", "explain", "bench", "sweep", "export"),
+    ("cli",),
+    ("__main__",),
+)
+
+# Each library has one doorway; beyond it nobody knows its name. "cli" stands for all of its modules.
+DOORWAYS: dict[str, set[str]] = {
+    "PIL": {"data.image"},
+    "click": {"cli"},
+    "filelock": {"rundir", "data.cache"},
+    "pydantic": {"config.models", "config.mistakes"},
+    "requests": {"data.download"},
+    "threadpoolctl": {"blas"},
+    "tomllib": {"config.files"},
+    "tqdm": {"cli"},
+    "urllib3": {"data.download"},
+    "yaml": {"config.files"},
+    "zipfile": {"checkpoint"},
+}
+HEAVY = ("PIL", "filelock", "numpy", "pydantic", "requests", "threadpoolctl", "tqdm", "yaml")
+
+
+def module_name(path: Path) -> str:
+    """`nnctl/nn/layers.py` -> `nn.layers`; a package's `__init__.py` bears the package's name, nnctl's own none."""
+    parts = path.relative_to(HOUSE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path.read_text("utf-8") for path in sorted(HOUSE.rglob("*.py"))}
+TREES = {module: ast.parse(source) for module, source in SOURCES.items()}
+PACKAGES = {module_name(path) for path in HOUSE.rglob("__init__.py")}
+
+
+def imports(module: str, tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported, by its full name; `from nnctl import build` imports `nnctl.build`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                here = ["nnctl", *module.split(".")] if module else ["nnctl"]
+                up = node.level - 1 if module in PACKAGES else node.level
+                origin = ".".join([*here[: len(here) - up], *filter(None, [node.module])])
+            for alias in node.names:
+                submodule = f"{origin}.{alias.name}"
+                yield submodule if submodule.removeprefix("nnctl.") in SOURCES else origin
+
+
+def neighbours(module: str) -> set[str]:
+    """The modules of nnctl that a module imports, without the `nnctl.`; nnctl itself is only its version number."""
+    names = imports(module, TREES[module])
+    return {name.removeprefix("nnctl.") for name in names if name.startswith("nnctl.")}
+
+
+def libraries(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(module, TREES[module])} - {"nnctl"}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def line(module: str) -> int:
+    return next(number for number, rooms in enumerate(LINES) if room(module) in rooms)
+
+
+def below_cli() -> dict[str, ast.Module]:
+    return {module: tree for module, tree in TREES.items() if room(module) not in ("cli", "__main__")}
+
+
+def dotted(node: ast.AST) -> str:
+    """`np.random.rand` as it is written; an empty name for anything but names and their attributes."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return ""
+
+
+# The plan
+
+
+def test_imports_are_seen_at_any_depth_and_in_any_spelling() -> None:
+    source = """
+if TYPE_CHECKING:
+    from nnctl.config import Config
+def run():
+    import nnctl.train, yaml.nodes
+    class Inner:
+        from nnctl import build, __version__
+        from . import errors
+        from .nn import layers, Array
+"""
+    assert sorted(imports("rundir", ast.parse(source))) == [
+        "nnctl",
+        "nnctl.build",
+        "nnctl.config",
+        "nnctl.errors",
+        "nnctl.nn",
+        "nnctl.nn.layers",
+        "nnctl.train",
+        "yaml.nodes",
+    ]
+
+
+def test_every_module_has_its_place_in_the_plan() -> None:
+    planned = {name for rooms in LINES for name in rooms}
+    assert [module for module in SOURCES if module and room(module) not in planned] == []
+
+
+def test_a_room_imports_only_from_lines_below_its_own() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module in filter(None, SOURCES)
+        for other in sorted(neighbours(module))
+        if room(other) != room(module) and line(other) >= line(module)
+    ]
+    assert wrong == []
+
+
+def test_importing_nnctl_itself_imports_nothing() -> None:
+    assert set(imports("", TREES[""])) == set()
+
+
+def test_only_build_sees_both_the_configuration_and_the_mathematics() -> None:
+    assert [m for m in filter(None, SOURCES) if {"config", "nn"} <= {room(n) for n in neighbours(m)}] == ["build"]
+
+
+def test_each_library_enters_by_its_doorway() -> None:
+    wrong = [
+        f"{module} imports {library}"
+        for module in SOURCES
+        for library in sorted(libraries(module) & DOORWAYS.keys())
+        if not {module, room(module)} & DOORWAYS[library]
+    ]
+    assert wrong == []
+
+
+def test_there_are_no_libraries_but_the_planned_ones() -> None:
+    known = sys.stdlib_module_names | DOORWAYS.keys() | {"numpy"}
+    assert {module: libraries(module) - known for module in SOURCES if libraries(module) - known} == {}
+
+
+def test_the_mathematics_knows_numpy_and_nothing_of_the_world() -> None:
+    world = {"io", "logging", "os", "pathlib", "random", "shutil", "sys", "tempfile", "time"} | DOORWAYS.keys()
+    assert {m: libraries(m) & world for m in SOURCES if room(m) == "nn" and libraries(m) & world} == {}
+
+
+# What no room may do
+
+
+def test_only_the_command_line_speaks_and_exits() -> None:
+    speech = {"print", "input", "exit", "quit", "breakpoint", "SystemExit", "sys.exit", "os._exit", "os.abort"}
+    speech |= {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
+    wrong = [
+        f"{module}:{node.lineno} uses {dotted(node)}"
+        for module, tree in below_cli().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute) and dotted(node) in speech
+    ]
+    wrong += [
+        f"{module}:{node.lineno} imports from sys"
+        for module, tree in below_cli().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "sys"
+    ]
+    assert wrong == []
+
+
+def test_nothing_that_was_read_is_ever_run() -> None:
+    runners = {"pickle", "marshal", "shelve", "dill", "joblib", "runpy", "code"}
+    wrong = [f"{m} imports {library}" for m in SOURCES for library in sorted(libraries(m) & runners)]
+    calls = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "importlib.import_module"}
+    calls |= {"yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "yaml.unsafe_load_all"}
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = dotted(node.func)
+            if name in calls or name.endswith((".extractall", ".extract")):
+                wrong.append(f"{module}:{node.lineno} calls {name}")
+            for keyword in node.keywords:
+                never = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                if keyword.arg in ("shell", "allow_pickle") and not never:
+                    wrong.append(f"{module}:{node.lineno} passes {keyword.arg}")
+    assert wrong == []
+
+
+def test_all_randomness_comes_from_a_seeded_generator() -> None:
+    """NumPy's global generator is hidden state, and `default_rng()` without a seed cannot be repeated."""
+    wrong = [f"{module} imports random" for module in SOURCES if "random" in libraries(module)]
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and dotted(node.value) in ("np.random", "numpy.random"):
+                if node.attr != "default_rng" and node.attr[0].islower():
+                    wrong.append(f"{module}:{node.lineno} uses {dotted(node)}")
+            elif isinstance(node, ast.Call) and dotted(node.func).endswith("default_rng") and not node.args:
+                wrong.append(f"{module}:{node.lineno} draws without a seed")
+    assert wrong == []
+
+
+# How a module reads
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_module_is_short_and_says_in_one_sentence_what_it_is_for(module: str) -> None:
+    assert len(SOURCES[module].splitlines()) <= 300
+    first_line = (ast.get_docstring(TREES[module]) or "").partition("\n")[0]
+    assert first_line.endswith("."), first_line
+
+
+# What starting costs
+
+
+def heavy_libraries(*arguments: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
+    """Run Python with these arguments and return which heavy libraries it imported."""
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip() for line in lines}
+    return sorted(imported & set(HEAVY)), done
+
+
+def test_the_measurement_notices_a_heavy_library() -> None:
+    assert heavy_libraries("-c", "import yaml, tqdm")[0] == ["tqdm", "yaml"]
+
+
+@pytest.mark.parametrize("module", ["nnctl", "nnctl.errors", "nnctl.blas", "nnctl.cli"])
+def test_importing_these_loads_no_heavy_library(module: str) -> None:
+    loaded, done = heavy_libraries("-c", f"import {module}")
+    assert done.returncode == 0, done.stderr
+    assert loaded == []
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["predict"], ["data"], ["config"], ["checkpoint"]])
+def test_help_loads_no_heavy_library(command: list[str]) -> None:
+    loaded, done = heavy_libraries("-m", "nnctl", *command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+    assert loaded == []
