@@ -1,0 +1,300 @@
+"""Fetch published files from their mirrors: a file comes to exist only when every byte of it is right.
+
+A mirror has failed when it cannot be reached, falls silent, drips, answers with an error, with a page instead of the
+file, or with bytes of the wrong number or SHA-256; then comes the next one. All waiting is bounded. Waits inside
+`requests` are bounded one by one, but not their sum (name lookup has no limit at all, headers may come byte by byte),
+so a thread of its own talks to the mirror, and the caller's thread holds the clock and writes the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import ipaddress
+import queue
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from nnctl import __version__
+from nnctl.data.cache import locked
+from nnctl.durable import whole_file
+from nnctl.errors import DataError
+
+Progress = Callable[[str, int, int], None]  # file name, bytes done, bytes in all; starts anew with the next mirror
+_Items = queue.SimpleQueue[bytes | Exception | None]
+
+_PIECE = 2**16  # bytes
+_MAX_REDIRECTS = 5
+_HEADERS = {"User-Agent": f"nnctl/{__version__}", "Accept-Encoding": "identity"}  # the bytes as they were published
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as its publisher describes it: `size` in bytes, `sha256` in hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to be patient.
+
+    Attributes:
+        answer: seconds until the first byte of the file, name lookup, connection and redirects included.
+        window: seconds within which the next `window_bytes`, or the rest of the file, must come.
+        window_bytes: together with `window`, the slowest mirror worth waiting for.
+        total: seconds for all files from all mirrors, and for another process that fetches the same.
+    """
+
+    answer: float = 6.0
+    window: float = 10.0
+    window_bytes: int = 500_000
+    total: float = 170.0
+
+
+class _FaultError(Exception):
+    """A mirror has failed; `lasting` if trying it for another file would only waste time."""
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
+
+
+def download(
+    mirrors: Sequence[str],
+    files: Sequence[RemoteFile],
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+    limits: Limits = Limits(),
+) -> None:
+    """Make `folder` hold every one of `files`, whole and verified; good ones that are there already are kept.
+
+    Several processes may do so at once: one fetches, the others wait and find its files.
+
+    Args:
+        mirrors: URLs of folders, tried in this order for each file.
+        files: what to fetch.
+        folder: where to; created if need be.
+        progress: called with each piece that arrives.
+        force: fetch even what is there and good.
+        limits: how long to be patient.
+
+    Raises:
+        DataError: a file could not be had; the message names every mirror and its reason, each on a line of its own.
+        StorageError: the file system refused.
+    """
+    fetch = _Fetch(mirrors, progress, limits)
+    with locked(folder, limits.total):
+        for file in files:
+            if force or not _holds(folder / file.name, file):
+                fetch.from_any_mirror(file, folder / file.name)
+
+
+def _holds(path: Path, file: RemoteFile) -> bool:
+    """Whether the file is there already, every byte of it."""
+    try:
+        return path.stat().st_size == file.size and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+    except OSError:
+        return False
+
+
+class _Fetch:
+    """One fetch of several files: which mirrors are still worth trying, and until when."""
+
+    def __init__(self, mirrors: Sequence[str], progress: Progress | None, limits: Limits) -> None:
+        self.mirrors = list(dict.fromkeys(mirrors))
+        self.progress = progress
+        self.limits = limits
+        self.deadline = time.monotonic() + limits.total
+        self.given_up: dict[str, str] = {}  # mirror -> why it is not tried for another file
+
+    def from_any_mirror(self, file: RemoteFile, path: Path) -> None:
+        """Fetch one file from the first mirror that delivers it; raises DataError if none does."""
+        faults: dict[str, str] = {}
+        for mirror in self.mirrors:
+            if mirror in self.given_up:
+                faults[mirror] = self.given_up[mirror]
+                continue
+            try:
+                return self.from_mirror(mirror, file, path)
+            except _FaultError as fault:
+                faults[mirror] = str(fault)
+                if fault.lasting:
+                    self.given_up[mirror] = str(fault)
+        reasons = [f"  {_shown(mirror)}: {reason}" for mirror, reason in faults.items()]
+        raise DataError(
+            "\n".join([f"cannot fetch {file.name}, no mirror delivered it", *reasons]),
+            "check the network and HTTPS_PROXY, name another mirror in NNCTL_MIRRORS, or put the files there yourself",
+        )
+
+    def from_mirror(self, mirror: str, file: RemoteFile, path: Path) -> None:
+        """Fetch one file from one mirror; raises _FaultError, and then `path` is as it was before."""
+        items: _Items = queue.SimpleQueue()
+        abandoned = threading.Event()
+        arguments = (f"{mirror.rstrip('/')}/{file.name}", file.size, self.limits, items, abandoned)
+        threading.Thread(target=_receive, args=arguments, daemon=True).start()
+        digest, done = hashlib.sha256(), 0
+        try:
+            with whole_file(path) as part:
+                for piece in self.pieces(items):
+                    part.write(piece)
+                    digest.update(piece)
+                    done += len(piece)
+                    if self.progress is not None:
+                        self.progress(file.name, min(done, file.size), file.size)
+                if done > file.size:
+                    raise _FaultError(f"sent more than the {file.size:,} bytes of the file")
+                if done < file.size:
+                    raise _FaultError(f"ended after {done:,} of {file.size:,} bytes")
+                if digest.hexdigest() != file.sha256:
+                    raise _FaultError("sent other bytes than the published ones: their SHA-256 differs")
+        finally:
+            abandoned.set()
+
+    def pieces(self, items: _Items) -> Iterator[bytes]:
+        """Yield what `_receive` puts into `items`, as long as it comes in good time."""
+        limits = self.limits
+        window_end = time.monotonic() + limits.answer
+        complaint = f"no answer within {limits.answer:g} s"
+        received = 0  # bytes in this window
+        while True:
+            try:
+                item = items.get(timeout=max(0.0, min(window_end, self.deadline) - time.monotonic()))
+            except queue.Empty:
+                if time.monotonic() >= self.deadline:
+                    complaint = f"not done when the {limits.total:g} s for the whole fetch were over"
+                raise _FaultError(complaint, lasting=True) from None
+            if item is None:
+                return
+            if isinstance(item, Exception):
+                raise _fault(item) from item
+            received += len(item)
+            if not item or received >= limits.window_bytes:
+                window_end = time.monotonic() + limits.window
+                complaint = f"slower than {limits.window_bytes / limits.window / 1000:g} kB/s"
+                received = 0
+            yield item
+
+
+def _receive(url: str, size: int, limits: Limits, items: _Items, abandoned: threading.Event) -> None:
+    """Put a file into `items` as it arrives: b"" when it begins, its pieces (at most one byte too many), None.
+
+    An exception ends it instead. Runs in a thread of its own; a daemon, as nothing can wake a name lookup.
+    """
+    try:
+        with _Session() as session, _answer(session, url, size, limits) as response:
+            items.put(b"")
+            left = size + 1
+            while left and not abandoned.is_set():
+                # not iter_content(), which would unpack what a server labels as Content-Encoding: gzip
+                piece = response.raw.read(min(_PIECE, left), decode_content=False)
+                if not piece:
+                    break
+                items.put(piece)
+                left -= len(piece)
+        items.put(None)
+    except Exception as error:
+        items.put(error)
+
+
+class _Session(requests.Session):
+    """Leave redirects to `_answer`: `requests` reads and unpacks the body of a redirect, however long it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        return None
+
+
+def _answer(session: requests.Session, url: str, size: int, limits: Limits) -> requests.Response:
+    """Ask for a file, follow redirects, and look at the headers before reading any further."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        # a proxy for the outside world cannot know this machine's own servers
+        proxies = {"http": "", "https": ""} if _is_loopback(url) else None
+        timeout = limits.answer + limits.window  # the caller has left by then: it ends an abandoned thread
+        response = session.get(url, headers=_HEADERS, stream=True, timeout=timeout, proxies=proxies)
+        if not response.is_redirect:
+            break
+        response.close()
+        url = urljoin(url, response.headers["Location"])
+    else:
+        raise _FaultError(f"redirects more than {_MAX_REDIRECTS} times")
+    try:
+        if response.status_code != requests.codes.ok:
+            phrase = http.client.responses.get(response.status_code, "")  # the server's own may hold anything
+            raise _FaultError(f"HTTP {response.status_code} {phrase}".rstrip())
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise _FaultError("sent a web page instead of the file")
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) != size:
+            raise _FaultError(f"offers {int(length):,} bytes instead of {size:,}")
+    except _FaultError:
+        response.close()
+        raise
+    return response
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
+# The first type that fits tells what happened; requests' own messages are long, and show the URL.
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (_ADDRESS, "not a usable http:// or https:// address"),
+    (requests.exceptions.SSLError, "no secure connection"),
+    (requests.exceptions.ProxyError, "the proxy refused or cannot be reached"),
+    (requests.exceptions.ConnectionError, "the connection failed"),
+    (urllib3.exceptions.HTTPError, "the connection broke off within the file"),
+    (http.client.HTTPException, "not a valid HTTP answer"),
+    (OSError, "the connection failed"),
+    (ValueError, "not a valid HTTP answer"),
+)
+
+
+def _fault(error: Exception) -> _FaultError:
+    """Tell in plain words how a mirror failed; anything but a failure of the network is a bug, and raised again."""
+    if isinstance(error, _FaultError):
+        return error
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            cause = _cause(error)
+            return _FaultError(
+                f"{reason}: {cause}" if cause else reason,
+                lasting=isinstance(error, requests.exceptions.ConnectionError),
+            )
+    raise error
+
+
+def _cause(error: BaseException) -> str:
+    """What lies below an error of `requests`, as far as it helps."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, http.client.BadStatusLine):
+            return "no valid HTTP answer"
+        if isinstance(below, socket.gaierror):
+            return "its name cannot be resolved"
+        if isinstance(below, OSError) and below.errno is not None and below.strerror:
+            return below.strerror
+        below = below.__cause__ or below.__context__
+    return ""
+
+
+def _shown(mirror: str) -> str:
+    """A mirror's address without the passwords it may hold."""
+    return re.sub(r"//[^/]*@", "//", mirror).partition("?")[0]

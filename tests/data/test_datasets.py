@@ -1,0 +1,419 @@
+"""Datasets: the right files are used wherever they lie; drawn digits take the place of MNIST only openly."""
+
+import dataclasses
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_httpserver import HTTPServer
+
+from nnctl.data import datasets, drawn, idx
+from nnctl.data.cache import DataFile
+from nnctl.data.datasets import DATASETS, fetch, load, verify
+from nnctl.errors import DataError, StorageError
+
+NAMES = [file.name for file in DATASETS["mnist"].files]
+TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = NAMES
+
+
+def small(seed: int) -> dict[str, np.ndarray]:
+    """A dataset of 20 + 10 images of noise, by file name."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (30, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, 30, np.uint8)
+    return dict(zip(NAMES, (images[:20], labels[:20], images[20:], labels[20:]), strict=True))
+
+
+ARRAYS = {name: small(seed) for seed, name in enumerate(DATASETS)}
+RAW = {name: {file: idx.encode(values) for file, values in arrays.items()} for name, arrays in ARRAYS.items()}
+PACKED = {name: {file: gzip.compress(data, mtime=0) for file, data in files.items()} for name, files in RAW.items()}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _small_datasets(monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
+    """The table, with small files in place of the real ones and mirrors that are down."""
+    for name, source in DATASETS.items():
+        files = tuple(
+            DataFile(file, len(packed), sha256(packed), len(raw), sha256(raw) if name == "mnist" else "")
+            for (file, packed), raw in zip(PACKED[name].items(), RAW[name].values(), strict=True)
+        )
+        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=files, mirrors=(refusing,)))
+    parts = ((TRAIN, TRAIN_LABELS, 20, 0), (TEST, TEST_LABELS, 10, 1))
+    monkeypatch.setattr(drawn, "PARTS", parts)
+
+
+@pytest.fixture
+def refusing() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        return f"http://127.0.0.1:{once.getsockname()[1]}/"
+
+
+@pytest.fixture
+def good(httpserver: HTTPServer) -> str:
+    """A mirror of the small MNIST."""
+    for file, packed in PACKED["mnist"].items():
+        httpserver.expect_request(f"/{file}.gz").respond_with_data(packed)
+    return httpserver.url_for("/")
+
+
+def put(folder: Path, name: str = "mnist", suffix: str = ".gz") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, data in (PACKED if suffix else RAW)[name].items():
+        (folder / f"{file}{suffix}").write_bytes(data)
+    return folder
+
+
+def assert_is(dataset: datasets.Dataset, name: str) -> None:
+    assert dataset.name == name
+    found = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    for values, expected in zip(found, ARRAYS[name].values(), strict=True):
+        np.testing.assert_array_equal(values, expected)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("suffix", [".gz", ""], ids=["gzipped", "raw"])
+@pytest.mark.parametrize("place", ["mnist", "", "MNIST/raw"], ids=["own", "itself", "torchvision"])
+def test_files_are_used_where_they_lie_without_network(place, suffix, tmp_path):
+    put(tmp_path / place, suffix=suffix)
+    before = snapshot(tmp_path)
+    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert snapshot(tmp_path) == before
+
+
+def test_files_spelt_with_a_dot_are_used(tmp_path):
+    put(tmp_path, suffix="")
+    for file in NAMES:
+        (tmp_path / file).rename(tmp_path / file.replace("-idx", ".idx"))
+    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+
+
+def test_files_may_be_scattered_over_the_places(tmp_path):
+    put(tmp_path / "all")
+    for file, place in zip(NAMES, ["mnist", "", "MNIST/raw", "mnist"], strict=True):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / f"{file}.gz").rename(tmp_path / place / f"{file}.gz")
+    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+
+
+def test_a_good_copy_is_found_beside_a_bad_one(tmp_path):
+    put(tmp_path, suffix=".gz")
+    (tmp_path / TRAIN).write_bytes(b"half")
+    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+
+
+@pytest.mark.parametrize(("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+def test_the_other_datasets_are_used_where_torchvision_puts_them(name, folder, tmp_path):
+    put(tmp_path / folder / "raw", name, suffix="")
+    put(tmp_path / folder / "raw", name)
+    dataset = load(name, tmp_path, offline=True)
+    assert_is(dataset, name)
+    assert dataset.class_names == DATASETS[name].class_names
+    assert len(dataset.class_names) == 10
+
+
+def test_a_raw_file_whose_hash_is_not_published_is_not_trusted(tmp_path):
+    put(tmp_path, "kmnist", suffix="")
+    with pytest.raises(DataError, match=rf"{TRAIN} cannot be verified: only the SHA-256 of {TRAIN}\.gz is published"):
+        load("kmnist", tmp_path, offline=True)
+
+
+def test_the_hashes_of_a_dataset_do_not_depend_on_how_it_lies_on_disk(tmp_path):
+    packed = load("mnist", put(tmp_path / "a"), offline=True)
+    raw = load("mnist", put(tmp_path / "b", suffix=""), offline=True)
+    assert packed.sha256 == raw.sha256 == {f"{file}.gz": sha256(PACKED["mnist"][file]) for file in NAMES}
+
+
+def test_missing_files_are_fetched_into_the_folder_of_the_dataset(good, tmp_path):
+    calls: list[tuple[str, int, int]] = []
+    dataset = load("mnist", tmp_path / "new", mirrors=[good], progress=lambda *call: calls.append(call))
+    assert_is(dataset, "mnist")
+    assert {path.name for path in (tmp_path / "new" / "mnist").glob("*.gz")} == {f"{file}.gz" for file in NAMES}
+    assert {call[0] for call in calls} == {f"{file}.gz" for file in NAMES}
+
+
+def test_only_what_is_missing_is_fetched(good, httpserver, tmp_path):
+    put(tmp_path / "mnist")
+    (tmp_path / "mnist" / f"{TEST}.gz").unlink()
+    assert_is(load("mnist", tmp_path, mirrors=[good]), "mnist")
+    assert [request.path for request, _ in httpserver.log] == [f"/{TEST}.gz"]
+
+
+def test_a_mirror_given_by_the_user_comes_before_the_table(good, httpserver, tmp_path, monkeypatch):
+    other = HTTPServer()
+    other.start()
+    monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], mirrors=(other.url_for("/"),)))
+    load("mnist", tmp_path, mirrors=[good])
+    other.stop()
+    assert len(httpserver.log) == 4
+    assert other.log == []
+
+
+def test_files_on_disk_do_not_load_requests(tmp_path, monkeypatch):
+    """Importing requests takes longer than reading the labels; most runs never need it."""
+    put(tmp_path)
+    monkeypatch.delitem(sys.modules, "requests", raising=False)
+    monkeypatch.delitem(sys.modules, "nnctl.data.download", raising=False)
+    load("mnist", tmp_path)
+    assert "requests" not in sys.modules
+
+
+def test_a_damaged_file_in_the_cache_is_replaced(good, tmp_path):
+    put(tmp_path / "mnist")
+    (tmp_path / "mnist" / f"{TRAIN}.gz").write_bytes(PACKED["mnist"][TRAIN][:-1])
+    assert_is(load("mnist", tmp_path, mirrors=[good]), "mnist")
+    assert (tmp_path / "mnist" / f"{TRAIN}.gz").read_bytes() == PACKED["mnist"][TRAIN]
+
+
+@pytest.mark.parametrize("place", ["", "MNIST/raw"])
+def test_a_damaged_file_of_the_users_is_not_touched_but_named(place, good, tmp_path):
+    theirs = put(tmp_path / place) / f"{TRAIN}.gz"
+    theirs.write_bytes(b"\x1f\x8bhalf")
+    warnings: list[str] = []
+    assert_is(load("mnist", tmp_path, mirrors=[good], warn=warnings.append), "mnist")
+    assert theirs.read_bytes() == b"\x1f\x8bhalf"
+    assert warnings == [f"{theirs} has 6 bytes instead of {len(PACKED['mnist'][TRAIN]):,}; "
+                        f"a good copy was fetched to {tmp_path / 'mnist'}"]  # fmt: skip
+
+
+def spoil_truncate(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").write_bytes(PACKED["mnist"][TRAIN][:-1])
+
+
+def spoil_flip(folder: Path) -> None:
+    data = bytearray(PACKED["mnist"][TRAIN])
+    data[-100] ^= 1
+    (folder / f"{TRAIN}.gz").write_bytes(data)
+
+
+def spoil_swap(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").write_bytes(PACKED["mnist"][TEST])
+
+
+def spoil_foreign(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").write_bytes(PACKED["fashion-mnist"][TRAIN])
+
+
+def spoil_unpacked(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").write_bytes(RAW["mnist"][TRAIN_LABELS][:-1])
+
+
+def spoil_packed(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").rename(folder / TRAIN)
+
+
+def spoil_empty(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").write_bytes(b"")
+
+
+def spoil_folder(folder: Path) -> None:
+    (folder / f"{TRAIN}.gz").unlink()
+    (folder / f"{TRAIN}.gz").mkdir()
+
+
+def spoil_huge(folder: Path) -> None:
+    os.truncate(folder / f"{TRAIN}.gz", 2**40)
+
+
+SPOILT = {
+    spoil_truncate: " bytes instead of ",
+    spoil_flip: "is damaged: its SHA-256 is not the published one",
+    spoil_swap: f"holds {TEST} of MNIST",
+    spoil_foreign: f"holds {TRAIN} of Fashion-MNIST",
+    spoil_unpacked: "is not gzipped: it begins with 00 00 08 01",
+    spoil_empty: "is empty",
+    spoil_folder: "cannot be read: it is not a regular file",
+    spoil_huge: "cannot be read: 1,099,511,627,776 bytes are too many",
+}
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_damaged_file_that_cannot_be_replaced_is_an_error_even_for_auto(name, spoil, tmp_path):
+    spoil(put(tmp_path))
+    with pytest.raises(DataError) as caught:
+        load(name, tmp_path)
+    first, file, *_ = caught.value.message.splitlines()
+    assert first == f"cannot load MNIST from {tmp_path}"
+    assert file.startswith(f"  {tmp_path / TRAIN}.gz ")
+    assert SPOILT[spoil] in file
+    assert not (tmp_path / "synthetic").exists()
+
+
+def test_a_gzipped_file_under_the_raw_name_says_so(tmp_path):
+    spoil_packed(put(tmp_path))
+    (tmp_path / TRAIN).write_bytes(PACKED["mnist"][TRAIN] + b"x")
+    with pytest.raises(DataError, match="is gzipped in spite of its name: it begins with 1f 8b 08 00"):
+        load("mnist", tmp_path, offline=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_does_not_block(tmp_path):
+    put(tmp_path)
+    (tmp_path / f"{TRAIN}.gz").unlink()
+    os.mkfifo(tmp_path / f"{TRAIN}.gz")
+    with pytest.raises(DataError, match="not a regular file"):
+        load("mnist", tmp_path, offline=True)
+
+
+def test_the_error_tells_the_whole_story(refusing, tmp_path):
+    spoil_swap(put(tmp_path))
+    (tmp_path / f"{TEST}.gz").unlink()
+    with pytest.raises(DataError) as caught:
+        load("mnist", tmp_path, mirrors=["not-a-url"])
+    message = caught.value.message
+    assert f"holds {TEST} of MNIST" in message
+    assert f"  {TEST}.gz is missing" in message
+    assert re.search(r"^ +not-a-url: not a usable", message, re.MULTILINE)
+    assert re.search(rf"^ +{refusing}: the connection failed", message, re.MULTILINE)
+    assert caught.value.hint
+
+
+def test_a_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeypatch):
+    bomb = gzip.compress(bytes(10_000_000), mtime=0)
+    files = list(DATASETS["mnist"].files)
+    files[0] = dataclasses.replace(files[0], gz_size=len(bomb), gz_sha256=sha256(bomb))
+    monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], files=tuple(files)))
+    (put(tmp_path) / f"{TRAIN}.gz").write_bytes(bomb)
+    with pytest.raises(DataError, match="does not unpack to"):
+        load("mnist", tmp_path, offline=True)
+
+
+def test_offline_never_asks_a_mirror(good, httpserver, tmp_path):
+    with pytest.raises(DataError, match=r"fetching is off \(--offline\)"):
+        load("mnist", tmp_path, offline=True, mirrors=[good])
+    assert httpserver.log == []
+    assert not (tmp_path / "mnist").exists()
+
+
+def test_mnist_never_falls_back(tmp_path):
+    with pytest.raises(DataError, match="cannot load MNIST"):
+        load("mnist", tmp_path)
+    assert not (tmp_path / "synthetic").exists()
+
+
+def test_auto_is_mnist_if_it_is_there(tmp_path):
+    dataset = load("auto", put(tmp_path), offline=True)
+    assert_is(dataset, "mnist")
+    assert dataset.fallback == ""
+
+
+def test_auto_is_mnist_if_it_can_be_fetched(good, tmp_path):
+    dataset = load("auto", tmp_path, mirrors=[good])
+    assert_is(dataset, "mnist")
+    assert dataset.fallback == ""
+
+
+@pytest.mark.parametrize(("offline", "reason"), [(True, "fetching is off"), (False, "no mirror delivered it")])
+def test_auto_falls_back_to_drawn_digits_and_says_why_in_one_line(offline, reason, tmp_path):
+    dataset = load("auto", tmp_path, offline=offline)
+    assert dataset.name == "synthetic"
+    assert dataset.fallback.startswith(f"MNIST is not in {tmp_path}: ")
+    assert reason in dataset.fallback
+    assert "\n" not in dataset.fallback
+    assert dataset.train_images.shape == (20, 28, 28)
+
+
+def test_auto_does_not_paper_over_a_full_disk(good, tmp_path, monkeypatch):
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        load("auto", tmp_path, mirrors=[good])
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(DataError, match="no dataset 'cifar'") as caught:
+        load("cifar", tmp_path)
+    assert "fashion-mnist" in caught.value.hint
+
+
+def test_a_file_in_place_of_the_data_folder_is_an_error(tmp_path):
+    (tmp_path / "data").touch()
+    with pytest.raises(DataError, match="is not a folder"):
+        load("auto", tmp_path / "data")
+
+
+def test_fetch_returns_where_the_files_lie(good, tmp_path):
+    put(tmp_path)
+    (tmp_path / f"{TEST}.gz").unlink()
+    paths = fetch("mnist", tmp_path, [good])
+    assert paths == [tmp_path / ("mnist" if file == TEST else "") / f"{file}.gz" for file in NAMES]
+
+
+def test_fetch_by_force_gets_fresh_copies(good, httpserver, tmp_path):
+    put(tmp_path / "mnist")
+    assert fetch("mnist", tmp_path, [good]) == fetch("mnist", tmp_path, [good], force=True)
+    assert len(httpserver.log) == 4
+
+
+def test_fetch_draws_the_synthetic_digits(tmp_path):
+    paths = fetch("synthetic", tmp_path)
+    assert all(path.is_file() for path in paths)
+    assert [report.status for report in verify("synthetic", tmp_path)] == ["ok"] * 4
+
+
+def test_verify_reports_each_file_and_changes_nothing(tmp_path):
+    spoil_swap(put(tmp_path / "mnist"))
+    (tmp_path / "mnist" / f"{TEST}.gz").unlink()
+    before = snapshot(tmp_path)
+    reports = verify("mnist", tmp_path)
+    assert [report.path.name for report in reports] == [f"{file}.gz" for file in NAMES]
+    assert [report.status for report in reports] == ["damaged", "ok", "missing", "ok"]
+    assert reports[0].detail == f"holds {TEST} of MNIST"
+    assert snapshot(tmp_path) == before
+
+
+def test_the_table_is_complete():
+    assert list(DATASETS) == ["mnist", "fashion-mnist", "kmnist"]
+    for source in DATASETS.values():
+        assert len(set(source.class_names)) == 10
+        assert all(re.match(r"https?://.*/$", mirror) for mirror in source.mirrors)
+        assert not any("yann.lecun.com" in mirror for mirror in source.mirrors)
+
+
+@pytest.mark.mnist
+class TestRealMnist:
+    @pytest.fixture(autouse=True)
+    def _real_table(self, _small_datasets: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+
+    def test_it_loads_and_is_what_everybody_knows(self, mnist_dir):
+        dataset = load("mnist", mnist_dir, offline=True)
+        assert dataset.train_images.shape == (60_000, 28, 28)
+        assert dataset.test_images.shape == (10_000, 28, 28)
+        assert dataset.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+        assert dataset.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
+        assert np.bincount(dataset.train_labels).tolist() == [
+            5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
+        ]  # fmt: skip
+        assert dataset.train_images.mean() == pytest.approx(33.318, abs=0.001)
+
+    def test_unpacked_files_in_torchvisions_folder_are_the_same(self, mnist_dir, tmp_path):
+        packed = load("mnist", mnist_dir, offline=True)
+        raw = tmp_path / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for path in (mnist_dir / "mnist").glob("*.gz"):
+            with gzip.open(path) as source, (raw / path.stem).open("wb") as target:
+                shutil.copyfileobj(source, target)
+        unpacked = load("mnist", tmp_path, offline=True)
+        np.testing.assert_array_equal(unpacked.train_images, packed.train_images)
+        assert unpacked.sha256 == packed.sha256
+
+    def test_it_is_recognised_where_fashion_mnist_was_wanted(self, mnist_dir):
+        with pytest.raises(DataError, match="holds t10k-labels-idx1-ubyte of MNIST"):
+            load("fashion-mnist", mnist_dir / "mnist", offline=True)

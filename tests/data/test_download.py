@@ -1,0 +1,421 @@
+"""Downloads: whatever a mirror does wrong, the next one is asked, and nothing unverified ever exists."""
+
+import errno
+import gzip
+import hashlib
+import multiprocessing
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import filelock
+import pytest
+from pytest_httpserver import HTTPServer
+
+from nnctl import __version__
+from nnctl.data.download import Limits, RemoteFile, download
+from nnctl.errors import DataError, StorageError
+
+CONTENT = gzip.compress(os.urandom(200_000), mtime=0)
+FILE = RemoteFile("digits.gz", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+OTHER = RemoteFile("labels.gz", 3, hashlib.sha256(b"abc").hexdigest())
+SHORT = Limits(answer=0.3, window=0.3, window_bytes=75_000, total=20.0)
+
+OK = b"HTTP/1.1 200 OK\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(CONTENT)
+FOREVER = 60.0  # seconds; a pause ends when the test does
+Script = Sequence[bytes | float]
+
+
+class Mirror:
+    """A server that answers every connection with a script: bytes to send, and seconds to wait."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[bytes] = []
+        self.over = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            self.requests.append(connection.recv(65536))
+            for step in self.script:
+                if isinstance(step, bytes):
+                    connection.sendall(step)
+                else:
+                    self.over.wait(step)
+
+    def close(self) -> None:
+        self.over.set()
+        self.listener.close()
+
+
+@pytest.fixture
+def mirror() -> Iterator[Callable[[Script], Mirror]]:
+    mirrors: list[Mirror] = []
+
+    def make(script: Script) -> Mirror:
+        mirrors.append(Mirror(script))
+        return mirrors[-1]
+
+    yield make
+    for each in mirrors:
+        each.close()
+
+
+@pytest.fixture
+def good(httpserver: HTTPServer) -> str:
+    httpserver.expect_request(f"/{FILE.name}").respond_with_data(CONTENT)
+    httpserver.expect_request(f"/{OTHER.name}").respond_with_data(b"abc")
+    return httpserver.url_for("/")
+
+
+@pytest.fixture
+def refusing() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        return f"http://127.0.0.1:{once.getsockname()[1]}/"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+DRIP = [step for _ in range(400) for step in (b"x", 0.02)]
+FAULTS: dict[str, tuple[Script, str]] = {
+    "nothing at all": ([], "the connection failed: no valid HTTP answer"),
+    "no answer": ([FOREVER], "no answer within 0.3 s"),
+    "no HTTP": ([b"220 ftp.example.org ready\r\n"], "the connection failed: no valid HTTP answer"),
+    "dripping headers": ([OK, *[s for _ in range(400) for s in (b"X-Drip: 1\r\n", 0.02)]], "no answer within 0.3 s"),
+    "endless 100": ([b"HTTP/1.1 100 Continue\r\n\r\n", 0.01] * 400, "no answer within 0.3 s"),
+    "403": ([b"HTTP/1.1 403 \x1b[31mEvil\r\nContent-Length: 0\r\n\r\n"], "HTTP 403 Forbidden"),
+    "404": ([b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"], "HTTP 404 Not Found"),
+    "503": ([b"HTTP/1.1 503 Nope\r\nContent-Length: 0\r\n\r\n"], "HTTP 503 Service Unavailable"),
+    "unheard of": ([b"HTTP/1.1 799 Nope\r\nContent-Length: 0\r\n\r\n"], "HTTP 799"),
+    "empty 204": ([b"HTTP/1.1 204 No Content\r\n\r\n"], "HTTP 204 No Content"),
+    "redirect loop": (
+        [b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"],
+        "redirects more than 5",
+    ),
+    "redirect to a file": ([b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n"], "not a usable http"),
+    "redirect with an endless body": (
+        [b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n", *[b"x" * 65536] * 4000],
+        "redirects more than 5",
+    ),
+    "web page": ([OK + b"Content-Type: text/html; charset=utf-8\r\n" + LENGTH, CONTENT], "sent a web page"),
+    "wrong length": ([OK + b"Content-Length: 7\r\n\r\n1234567"], "offers 7 bytes instead of 200,"),
+    "short": ([OK + b"\r\n", CONTENT[:1000]], "ended after 1,000 of 200,"),
+    "broken off": ([OK + LENGTH, CONTENT[:1000]], "the connection broke off within the file"),
+    "broken off in a chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n", chunk(CONTENT)[:99]], "broke off"),
+    "too long": ([OK + b"\r\n", CONTENT + b"x"], "sent more than the 200,"),
+    "endless": ([OK + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk(b"x" * 65536)] * 4000], "sent more than"),
+    "stalled": ([OK + LENGTH, CONTENT[:1000], FOREVER], "slower than 250 kB/s"),
+    "stalled late": ([OK + LENGTH, CONTENT[:-1], FOREVER], "slower than 250 kB/s"),
+    "dripping": ([OK + LENGTH, *DRIP], "slower than 250 kB/s"),
+    "wrong bytes": ([OK + LENGTH, bytes(len(CONTENT))], "their SHA-256 differs"),
+    "one wrong bit": ([OK + LENGTH, CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])], "their SHA-256 differs"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_mirror_that_fails_leads_to_the_next(fault, mirror, good, tmp_path):
+    bad = mirror(FAULTS[fault][0])
+    started = time.monotonic()
+    download([bad.url, good], [FILE], tmp_path, limits=SHORT)
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+    assert names(tmp_path) == [FILE.name]
+    assert bad.requests  # it was asked first
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_mirror_that_fails_is_named_with_its_reason(fault, mirror, tmp_path):
+    script, reason = FAULTS[fault]
+    bad = mirror(script)
+    with pytest.raises(DataError) as caught:
+        download([bad.url], [FILE], tmp_path, limits=SHORT)
+    assert f"  {bad.url}: " in caught.value.message
+    assert reason in caught.value.message
+    assert "\x1b" not in caught.value.message
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("mirror.example.org/mnist", "not a usable http:// or https:// address"),
+        ("ftp://mirror.example.org/", "not a usable http:// or https:// address"),
+        ("file:///tmp/", "not a usable http:// or https:// address"),
+        ("http://", "not a usable http:// or https:// address"),
+        ("http://[::bad/", "not a usable http:// or https:// address"),
+        ("http://127.0.0.1:99999/", "not a usable http:// or https:// address"),
+        ("http://nowhere.invalid/", "its name cannot be resolved"),
+    ],
+)
+def test_an_address_that_cannot_work_leads_to_the_next(address, reason, good, tmp_path, monkeypatch):
+    resolve = socket.getaddrinfo
+
+    def nowhere(host, *args, **kwargs):
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    download([address, good], [FILE], tmp_path, limits=SHORT)
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+    with pytest.raises(DataError, match=reason):
+        download([address], [OTHER], tmp_path, limits=SHORT)
+
+
+def test_a_name_lookup_that_hangs_leads_to_the_next(good, tmp_path, monkeypatch):
+    resolve, over = socket.getaddrinfo, threading.Event()
+
+    def hang(host, *args, **kwargs):
+        if host == "slow.invalid":
+            over.wait(FOREVER)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    started = time.monotonic()
+    download(["http://slow.invalid/", good], [FILE], tmp_path, limits=SHORT)
+    over.set()
+    assert time.monotonic() - started < 3
+    assert (tmp_path / FILE.name).exists()
+
+
+def test_plain_http_where_https_is_expected_leads_to_the_next(mirror, good, tmp_path):
+    secure = mirror([b"HTTP/1.1 400 Bad Request\r\n\r\n"]).url.replace("http:", "https:")
+    download([secure, good], [FILE], tmp_path, limits=SHORT)
+    assert (tmp_path / FILE.name).exists()
+    with pytest.raises(DataError, match="no secure connection"):
+        download([secure], [OTHER], tmp_path, limits=SHORT)
+
+
+def test_the_final_error_names_every_mirror_on_a_line_of_its_own(mirror, refusing, tmp_path):
+    refusal = os.strerror(errno.ECONNREFUSED)
+    missing, page = mirror(FAULTS["404"][0]), mirror(FAULTS["web page"][0])
+    with pytest.raises(DataError) as caught:
+        download([missing.url, refusing, page.url], [FILE], tmp_path, limits=SHORT)
+    assert caught.value.message.splitlines() == [
+        f"cannot fetch {FILE.name}, no mirror delivered it",
+        f"  {missing.url}: HTTP 404 Not Found",
+        f"  {refusing}: the connection failed: {refusal}",
+        f"  {page.url}: sent a web page instead of the file",
+    ]
+    assert caught.value.exit_code == 3
+    assert caught.value.hint
+
+
+def test_a_mirror_that_cannot_be_reached_is_not_tried_for_the_other_files(mirror, good, tmp_path):
+    silent = mirror([FOREVER])
+    download([silent.url, good], [FILE, OTHER], tmp_path, limits=SHORT)
+    assert len(silent.requests) == 1
+    assert names(tmp_path) == [FILE.name, OTHER.name]
+
+
+def test_a_mirror_given_up_is_still_named_when_a_later_file_fails(mirror, httpserver, tmp_path):
+    httpserver.expect_request(f"/{FILE.name}").respond_with_data(CONTENT)
+    silent, half = mirror([FOREVER]), httpserver.url_for("/")
+    with pytest.raises(DataError) as caught:
+        download([silent.url, half], [FILE, OTHER], tmp_path, limits=SHORT)
+    assert f"  {silent.url}: no answer within 0.3 s" in caught.value.message
+    assert names(tmp_path) == [FILE.name]  # what was fetched stays
+
+
+def test_a_mirror_that_lacks_one_file_is_tried_for_the_others(mirror, good, tmp_path):
+    missing = mirror(FAULTS["404"][0])
+    download([missing.url, good], [FILE, OTHER], tmp_path, limits=SHORT)
+    assert len(missing.requests) == 2
+
+
+def test_the_whole_fetch_has_a_limit_that_a_fast_enough_mirror_cannot_stretch(mirror, tmp_path):
+    steady = mirror([OK + LENGTH, *[step for _ in range(99) for step in (CONTENT[:8192], 0.05)]])
+    limits = Limits(answer=0.6, window=0.6, window_bytes=10_000, total=0.8)
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"not done when the 0\.8 s for the whole fetch were over"):
+        download([steady.url], [FILE], tmp_path, limits=limits)
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_steady_mirror_may_take_longer_than_one_window(mirror, tmp_path):
+    pieces = [CONTENT[start : start + 10_000] for start in range(0, len(CONTENT), 10_000)]
+    steady = mirror([OK + LENGTH, *[step for piece in pieces for step in (piece, 0.05)]])
+    download([steady.url], [FILE], tmp_path, limits=Limits(answer=0.4, window=0.5, window_bytes=30_000, total=20.0))
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_address_of_a_mirror_may_end_with_a_slash_or_not(slash, httpserver, tmp_path):
+    httpserver.expect_request(f"/some/folder/{FILE.name}").respond_with_data(CONTENT)
+    download([httpserver.url_for("/some/folder") + slash], [FILE], tmp_path)
+    assert (tmp_path / FILE.name).exists()
+
+
+def test_a_redirect_is_followed(httpserver, tmp_path):
+    httpserver.expect_request(f"/old/{FILE.name}").respond_with_data("", 302, {"Location": f"../new/{FILE.name}"})
+    httpserver.expect_request(f"/new/{FILE.name}").respond_with_data(CONTENT)
+    download([httpserver.url_for("/old/")], [FILE], tmp_path)
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("label", [b"gzip", b"x-gzip", b"deflate"])
+def test_the_published_bytes_are_kept_even_if_a_server_labels_them_as_encoded(label, mirror, tmp_path):
+    labelled = mirror([OK + b"Content-Encoding: " + label + b"\r\n" + LENGTH, CONTENT])
+    download([labelled.url], [FILE], tmp_path, limits=SHORT)
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+
+
+def test_the_request_says_who_asks_and_wants_no_encoding(mirror, tmp_path):
+    server = mirror([OK + LENGTH, CONTENT])
+    download([server.url], [FILE], tmp_path, limits=SHORT)
+    assert f"User-Agent: nnctl/{__version__}\r\n".encode() in server.requests[0]
+    assert b"Accept-Encoding: identity\r\n" in server.requests[0]
+
+
+def test_no_password_or_token_is_shown_in_an_error(refusing, tmp_path):
+    secret = refusing.replace("//", "//user:s3cret@") + "mnist?token=s3cret"
+    with pytest.raises(DataError) as caught:
+        download([secret, "http://user:s3cret@[bad/"], [FILE], tmp_path, limits=SHORT)
+    assert "s3cret" not in caught.value.message + caught.value.hint
+    assert refusing in caught.value.message
+
+
+def test_a_proxy_is_used_for_the_outside_world(mirror, tmp_path, monkeypatch):
+    proxy = mirror([OK + LENGTH, CONTENT])
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    download(["http://mirror.invalid/"], [FILE], tmp_path, limits=SHORT)
+    assert proxy.requests[0].startswith(b"GET http://mirror.invalid/digits.gz ")
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_proxy_is_not_used_for_this_machine(variable, good, refusing, tmp_path, monkeypatch):
+    monkeypatch.setenv(variable, refusing)
+    download([good.replace("localhost", "127.0.0.1")], [FILE], tmp_path, limits=SHORT)
+    assert (tmp_path / FILE.name).exists()
+
+
+def test_a_proxy_that_is_down_is_named(refusing, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", refusing)
+    with pytest.raises(DataError, match="the proxy refused or cannot be reached"):
+        download(["http://mirror.invalid/"], [FILE], tmp_path, limits=SHORT)
+
+
+def test_progress_counts_bytes_up_to_the_whole(good, tmp_path):
+    calls: list[tuple[str, int, int]] = []
+    download([good], [FILE], tmp_path, progress=lambda *call: calls.append(call))
+    done = [call[1] for call in calls]
+    assert done == sorted(done)
+    assert calls[-1] == (FILE.name, FILE.size, FILE.size)
+    assert len(calls) > 2
+
+
+def test_a_good_file_is_not_fetched_again(refusing, tmp_path):
+    (tmp_path / FILE.name).write_bytes(CONTENT)
+    download([refusing], [FILE], tmp_path, limits=SHORT)
+
+
+def test_a_good_file_is_fetched_again_by_force(mirror, tmp_path):
+    (tmp_path / FILE.name).write_bytes(CONTENT)
+    server = mirror([OK + LENGTH, CONTENT])
+    download([server.url], [FILE], tmp_path, force=True, limits=SHORT)
+    assert len(server.requests) == 1
+
+
+def test_a_damaged_file_is_replaced(good, tmp_path):
+    (tmp_path / FILE.name).write_bytes(bytes(len(CONTENT)))
+    download([good], [FILE], tmp_path)
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+
+
+def test_a_damaged_file_stays_as_it_was_if_no_mirror_is_good(mirror, tmp_path):
+    (tmp_path / FILE.name).write_bytes(b"the only copy")
+    with pytest.raises(DataError):
+        download([mirror(FAULTS["wrong bytes"][0]).url], [FILE], tmp_path, limits=SHORT)
+    assert (tmp_path / FILE.name).read_bytes() == b"the only copy"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_a_fetched_file_has_the_permissions_of_any_other_new_file(good, tmp_path):
+    download([good], [FILE], tmp_path)
+    (tmp_path / "ordinary").touch()
+    assert stat.S_IMODE((tmp_path / FILE.name).stat().st_mode) == stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing(good, tmp_path, monkeypatch):
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        download([good], [FILE], tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_reported(good, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot create the folder"):
+        download([good], [FILE], tmp_path / "file" / "mnist")
+
+
+def test_an_interrupted_fetch_leaves_nothing(good, tmp_path):
+    def interrupt(*_call: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download([good], [FILE], tmp_path, progress=interrupt)
+    assert names(tmp_path) == []
+
+
+def test_a_lock_held_for_too_long_is_reported(good, tmp_path):
+    with filelock.FileLock(tmp_path / ".lock"), pytest.raises(DataError, match="another process"):
+        download([good], [FILE], tmp_path, limits=Limits(total=0.1))
+
+
+def test_several_processes_end_with_one_good_copy(mirror, tmp_path):
+    server = mirror([OK + LENGTH, CONTENT[:1000], 0.5, CONTENT[1000:]])
+    spawn = multiprocessing.get_context("spawn")
+    fetchers = [spawn.Process(target=download, args=([server.url], [FILE], tmp_path)) for _ in range(4)]
+    for fetcher in fetchers:
+        fetcher.start()
+    for fetcher in fetchers:
+        fetcher.join(30)
+    assert [fetcher.exitcode for fetcher in fetchers] == [0] * 4
+    assert len(server.requests) == 1
+    assert names(tmp_path) == [FILE.name]
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+
+
+def test_what_a_killed_fetch_left_is_swept_by_the_next(mirror, good, tmp_path):
+    (tmp_path / ".something-else.tmp").touch()
+    half = mirror([OK + LENGTH, CONTENT[:100_000], FOREVER])
+    fetcher = multiprocessing.get_context("spawn").Process(target=download, args=([half.url], [FILE], tmp_path))
+    fetcher.start()
+    limit = time.monotonic() + 20
+    while not [name for name in names(tmp_path) if name.startswith(".nnctl")] and time.monotonic() < limit:
+        time.sleep(0.01)
+    fetcher.kill()
+    fetcher.join(10)
+    assert fetcher.exitcode
+    assert len(names(tmp_path)) == 2  # the half file is there, under a name of its own
+
+    download([good], [FILE], tmp_path)
+    assert names(tmp_path) == [".something-else.tmp", FILE.name]

@@ -1,0 +1,100 @@
+"""The drawn digits are kept on disk; whatever is wrong with them there, they are drawn anew."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from nnctl.data import drawn, synthetic
+from nnctl.data.datasets import load
+
+PARTS = ((drawn.TRAIN_IMAGES, drawn.TRAIN_LABELS, 20, 0), (drawn.TEST_IMAGES, drawn.TEST_LABELS, 10, 1))
+
+
+@pytest.fixture(autouse=True)
+def drawings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """A few digits only; the list fills with the count and the seed of each drawing."""
+    calls: list[tuple[int, int]] = []
+    draw = synthetic.draw
+
+    def counted(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        calls.append((count, seed))
+        return draw(count, seed)
+
+    monkeypatch.setattr(drawn, "PARTS", PARTS)
+    monkeypatch.setattr(synthetic, "draw", counted)
+    return calls
+
+
+def test_digits_are_drawn_once(drawings, tmp_path):
+    first, second = load("synthetic", tmp_path), load("synthetic", tmp_path)
+    assert drawings == [(20, 0), (10, 1)]
+    np.testing.assert_array_equal(first.train_images, second.train_images)
+    np.testing.assert_array_equal(first.test_labels, second.test_labels)
+    assert first.sha256 == second.sha256
+
+
+def test_they_are_what_the_generator_draws(tmp_path):
+    load("synthetic", tmp_path)
+    dataset = load("synthetic", tmp_path)
+    images, labels = synthetic.draw(10, 1)
+    np.testing.assert_array_equal(dataset.test_images, images)
+    np.testing.assert_array_equal(dataset.test_labels, labels)
+    assert dataset.class_names == tuple("0123456789")
+
+
+@pytest.mark.parametrize("name", [*drawn.NAMES, drawn.MANIFEST])
+@pytest.mark.parametrize("harm", ["removed", "emptied", "changed", "made a folder"])
+def test_anything_off_has_them_drawn_anew(name, harm, drawings, tmp_path):
+    good = load("synthetic", tmp_path)
+    path = tmp_path / "synthetic" / name
+    data = bytearray(path.read_bytes())
+    path.unlink()
+    if harm == "emptied":
+        path.touch()
+    elif harm == "changed":
+        data[-5] ^= 1
+        path.write_bytes(data)
+    elif harm == "made a folder":
+        path.mkdir()
+    again = load("synthetic", tmp_path)
+    assert len(drawings) == 4
+    np.testing.assert_array_equal(again.train_images, good.train_images)
+    if harm != "made a folder":
+        load("synthetic", tmp_path)
+        assert len(drawings) == 4  # and kept again
+
+
+def test_digits_of_another_version_are_drawn_anew(drawings, tmp_path, monkeypatch):
+    load("synthetic", tmp_path)
+    monkeypatch.setattr(drawn, "VERSION", drawn.VERSION + 1)
+    load("synthetic", tmp_path)
+    assert len(drawings) == 4
+
+
+def test_a_folder_that_cannot_be_written_to_is_only_a_warning(tmp_path):
+    (tmp_path / "synthetic").touch()
+    warnings: list[str] = []
+    assert load("synthetic", tmp_path, warn=warnings.append).train_images.shape == (20, 28, 28)
+    assert len(warnings) == 1
+    assert "could not be kept for next time" in warnings[0]
+
+
+def test_a_full_disk_leaves_no_digits_that_would_be_trusted(drawings, tmp_path, monkeypatch):
+    sync, calls = os.fsync, iter(range(100))
+
+    def full(descriptor: int) -> None:
+        if next(calls) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    warnings: list[str] = []
+    load("synthetic", tmp_path, warn=warnings.append)
+    assert "No space left on device" in warnings[0]
+    assert drawn.read(tmp_path / "synthetic") is None
+    assert [report.status for report in drawn.verify(tmp_path / "synthetic")].count("ok") == 0
+    load("synthetic", tmp_path)
+    assert len(drawings) == 4
+    assert drawn.read(tmp_path / "synthetic") is not None
