@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import itertools
 import math
@@ -101,20 +102,19 @@ def trained_network(checkpoint: Checkpoint, name: str) -> tuple[Network, Loss]:
         size = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(widths))
         if size == sum(array.size for array in checkpoint.params.values()):
             built = network(hidden, config["network"]["activation"], config["loss"])
-            restore(built, checkpoint.params)
+            restore(built.named(built.params), checkpoint.params)
             return built, LOSSES[config["loss"]]()
     except (KeyError, TypeError, ValueError, IndexError):
         pass  # whatever the entry was, it is not one that describes the arrays
     raise CheckpointError(f"{name}: its configuration does not fit its arrays", "use another checkpoint")
 
 
-def restore(network: Network, params: Mapping[str, Array]) -> None:
-    """Copy saved parameters into a network; raises ValueError unless names and shapes are the same."""
-    views = network.named(network.params)
-    if {key: view.shape for key, view in views.items()} != {key: array.shape for key, array in params.items()}:
-        raise ValueError("the parameters are those of another network")
-    for key, view in views.items():
-        view[:] = params[key]
+def restore(arrays: Mapping[str, Array], saved: Mapping[str, Array]) -> None:
+    """Copy what was saved into arrays; raises ValueError unless names and shapes are the same."""
+    if {name: array.shape for name, array in arrays.items()} != {name: array.shape for name, array in saved.items()}:
+        raise ValueError("the saved arrays are those of something else")
+    for name, array in arrays.items():
+        array[:] = saved[name]
 
 
 def sizes(hidden: Sequence[int]) -> str:
@@ -122,19 +122,48 @@ def sizes(hidden: Sequence[int]) -> str:
     return "-".join(map(str, (math.prod(IMAGE_SHAPE), *hidden, CLASSES)))
 
 
-def initialize(network: Network, config: Config) -> None:
-    """Give the network the random start that the configuration asks for."""
-    network.initialize(INITIALIZERS[config.network.init], stream(config.seed, Purpose.WEIGHTS))
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that a training needs, as objects and numbers: what the loop calls instead of reading a configuration.
+
+    Attributes:
+        network: with its random first weights.
+        criterion, optimizer, schedule: what its names say.
+        seed: of every random stream.
+        epochs, batch_size: how long, how many images a step.
+        patience: epochs to wait for a better validation; None waits for ever.
+        checkpoint_every: steps between saves within an epoch; None saves after each epoch only.
+        config: the configuration as plain values, to be kept with the results.
+    """
+
+    network: Network
+    criterion: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    seed: int
+    epochs: int
+    batch_size: int
+    patience: int | None
+    checkpoint_every: int | None
+    config: dict[str, Any]
 
 
-def criterion(config: Config) -> Loss:
-    """The loss."""
-    return LOSSES[config.loss]()
-
-
-def optimizer(config: Config, params: Array) -> Optimizer:
-    """The optimizer of the flat vector params (P,)."""
-    return OPTIMIZERS[config.optimizer.name](config.optimizer, params)
+def plan(config: Config, images: int) -> Plan:
+    """Build what the configuration describes, for a training set of so many images."""
+    built = network(config.network.hidden, config.network.activation, config.loss, config.network.dropout)
+    built.initialize(INITIALIZERS[config.network.init], stream(config.seed, Purpose.WEIGHTS))
+    return Plan(
+        network=built,
+        criterion=LOSSES[config.loss](),
+        optimizer=OPTIMIZERS[config.optimizer.name](config.optimizer, built.params),
+        schedule=schedule(config, images),
+        seed=config.seed,
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        patience=config.train.patience,
+        checkpoint_every=config.train.checkpoint_every,
+        config=config.model_dump(mode="json"),
+    )
 
 
 def schedule(config: Config, images: int) -> Schedule:

@@ -6,64 +6,24 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnctl import build
-from nnctl.build import Purpose
+from nnctl.build import Plan, Purpose
 from nnctl.checkpoint import Checkpoint, Meta
 from nnctl.data.examples import Examples, batches
 from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from nnctl.nn import Array, Labels
 from nnctl.nn.losses import Loss
+from nnctl.nn.metrics import Evaluation
 from nnctl.nn.network import Network, Workspace
-
-if TYPE_CHECKING:
-    from nnctl.config import Config
 
 EVALUATION_BATCH = 1000
 
 MAY_CHANGE = {"data.dir", "data.offline", "train.epochs", "train.patience", "train.checkpoint_every", "train.threads"}
 """Keys that a resumed run may set anew: none of them alters a step that was taken."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What a network answered.
-
-    Attributes:
-        loss: the mean loss.
-        probs: (N, C) the brightness of each output for each image.
-        labels: (N,) the right answers.
-    """
-
-    loss: float
-    probs: Array
-    labels: Labels
-
-    @property
-    def predictions(self) -> NDArray[np.intp]:
-        """(N,) the brightest output of each image."""
-        predictions: NDArray[np.intp] = self.probs.argmax(axis=1)
-        return predictions
-
-    @property
-    def errors(self) -> int:
-        """How many answers are wrong."""
-        return int(np.count_nonzero(self.predictions != self.labels))
-
-    @property
-    def accuracy(self) -> float:
-        """The share of right answers, between 0 and 1."""
-        return (len(self.labels) - self.errors) / len(self.labels)
-
-    def worst(self, count: int) -> NDArray[np.intp]:
-        """Indices of the wrong answers that gave the right one the least, worst first; at most `count`."""
-        wrong = np.flatnonzero(self.predictions != self.labels)
-        right_probs = self.probs[wrong, self.labels[wrong]]
-        return wrong[np.argsort(right_probs, kind="stable")][:count]
 
 
 def evaluate(network: Network, criterion: Loss, examples: Examples) -> Evaluation:
@@ -124,8 +84,7 @@ class Training:
     """Everything that changes while a network learns.
 
     Args:
-        config: the resolved configuration.
-        images: the size of the training set.
+        plan: what to train, and how.
 
     Attributes:
         epoch: epochs completed; batch: batches done of the next; step: batches done since the start.
@@ -133,38 +92,32 @@ class Training:
         history: for each epoch completed, what its report says that does not depend on the clock.
     """
 
-    def __init__(self, config: Config, images: int) -> None:
-        self.config = config
-        self.network = build.network(
-            config.network.hidden, config.network.activation, config.loss, config.network.dropout
-        )
-        build.initialize(self.network, config)
-        self.criterion = build.criterion(config)
-        self.optimizer = build.optimizer(config, self.network.params)
-        self.schedule = build.schedule(config, images)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.epoch = self.batch = self.step = 0
         self.totals = Totals()
-        self.dropout = build.stream(config.seed, Purpose.DROPOUT, 0)
+        self.dropout = build.stream(plan.seed, Purpose.DROPOUT)
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or validation has not improved for `train.patience` epochs."""
-        patience = self.config.train.patience
+        patience = self.plan.patience
         waited = self.epoch - self.best["epoch"] if self.best else 0
-        return self.epoch >= self.config.train.epochs or (patience is not None and waited >= patience)
+        return self.epoch >= self.plan.epochs or (patience is not None and waited >= patience)
 
     def checkpoint(self, about: dict[str, Any]) -> Checkpoint:
         """The state as it is now, sharing its arrays.
 
         Raises:
-            DivergedError: a parameter is not finite, so that the state is not worth keeping.
+            DivergedError: a number in it is not finite, so that the state is not worth keeping.
         """
-        if not np.isfinite(self.network.params).all():
-            raise self.diverged("a weight is no longer a finite number")
+        vectors = (self.plan.network.params, *self.plan.optimizer.state.values())
+        if not all(np.isfinite(vector).all() for vector in vectors):
+            raise self.diverged("a weight, or its change, is no longer a finite number")
         meta = Meta(
-            config=self.config.model_dump(mode="json"),
+            config=self.plan.config,
             epoch=self.epoch,
             batch=self.batch,
             step=self.step,
@@ -174,7 +127,7 @@ class Training:
             history=self.history,
             about=about,
         )
-        return Checkpoint(self.network.named(self.network.params), self.optimizer.state, meta)
+        return Checkpoint(self.plan.network.named(self.plan.network.params), self.plan.optimizer.state, meta)
 
     def resume(self, checkpoint: Checkpoint, name: str) -> None:
         """Go back to the state of a checkpoint, so that training goes on with the same bits.
@@ -184,30 +137,28 @@ class Training:
             CheckpointError: the checkpoint contradicts its own configuration.
         """
         meta = checkpoint.meta
-        changed = _changed(self.config.model_dump(mode="json"), meta.config)
+        changed = _changed(self.plan.config, meta.config)
         if changed:
             raise ConfigError(
                 f"{name}: cannot be resumed with another {', '.join(changed)}",
                 f"only {', '.join(sorted(MAY_CHANGE))} may change; start a new run for the rest",
             )
         try:
-            build.restore(self.network, checkpoint.params)
-            for key, array in self.optimizer.state.items():
-                array[:] = checkpoint.optimizer[key]
+            build.restore(self.plan.network.named(self.plan.network.params), checkpoint.params)
+            build.restore(self.plan.optimizer.state, checkpoint.optimizer)
             self.dropout.bit_generator.state = meta.generators["dropout"]
             self.totals = Totals(**meta.totals)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{name}: is not a checkpoint of this configuration", "start a new run") from error
         self.epoch, self.batch, self.step = meta.epoch, meta.batch, meta.step
-        self.optimizer.steps = meta.step
+        self.plan.optimizer.steps = meta.step
         self.best, self.history = meta.best, list(meta.history)
 
     def diverged(self, what: str) -> DivergedError:
         """The error that says where training went astray, and what to try."""
-        rate = self.config.optimizer.learning_rate
         return DivergedError(
             f"training diverged: {what} (step {self.step + 1}, epoch {self.epoch + 1})",
-            f"lower optimizer.learning_rate (it is {rate:g}) or warm it up with schedule.warmup_epochs",
+            f"lower optimizer.learning_rate (here it was {self.plan.schedule(self.step):g}), or warm it up",
         )
 
 
@@ -260,27 +211,26 @@ def _run_epoch(
     progress: Progress,
 ) -> None:
     """Show the network every example once, in an order of this epoch's own, from the batch it has come to."""
-    config, network, criterion, optimizer = training.config, training.network, training.criterion, training.optimizer
-    batch_size, interval = config.train.batch_size, config.train.checkpoint_every
+    plan, network = training.plan, training.plan.network
     if training.batch == 0:
-        training.dropout = build.stream(config.seed, Purpose.DROPOUT, training.epoch)
-    order = build.stream(config.seed, Purpose.ORDER, training.epoch).permutation(len(examples))
-    remaining = batches(examples, order[training.batch * batch_size :], batch_size, network.dtype)
-    work = Workspace(network, batch_size)
+        training.dropout = build.stream(plan.seed, Purpose.DROPOUT, training.epoch)
+    order = build.stream(plan.seed, Purpose.ORDER, training.epoch).permutation(len(examples))
+    remaining = batches(examples, order[training.batch * plan.batch_size :], plan.batch_size, network.dtype)
+    work = Workspace(network, plan.batch_size)
     for x, labels in progress(remaining):
         logits = network.forward(x, work, training.dropout)
-        loss, probs = criterion.forward(logits, labels, out=work.probs[: len(x)])
+        loss, probs = plan.criterion.forward(logits, labels, out=work.probs[: len(x)])
         if not math.isfinite(loss):
             raise training.diverged(f"the loss is {loss}")
         training.totals.add(loss, probs, labels)
-        network.backward(criterion.backward(probs, labels, out=probs), work)
-        optimizer.step(network.params, network.grads, lr=training.schedule(training.step))
+        network.backward(plan.criterion.backward(probs, labels, out=probs), work)
+        plan.optimizer.step(network.params, network.grads, lr=plan.schedule(training.step))
         training.step += 1
         training.batch += 1
         if (signal := stop()) is not None:
             save(training, False)
             raise _stopped(training, signal)
-        if interval and training.step % interval == 0:
+        if plan.checkpoint_every and training.step % plan.checkpoint_every == 0:
             save(training, False)
 
 
@@ -301,7 +251,7 @@ def _close_epoch(training: Training, validation: Examples) -> tuple[dict[str, An
     totals = training.totals
     entry: dict[str, Any] = {
         "epoch": training.epoch + 1,
-        "learning_rate": training.schedule(max(0, training.step - 1)),
+        "learning_rate": training.plan.schedule(max(0, training.step - 1)),
         "loss": totals.loss / totals.images,
         "accuracy": totals.correct / totals.images,
         "validation_loss": None,
@@ -309,7 +259,7 @@ def _close_epoch(training: Training, validation: Examples) -> tuple[dict[str, An
     }
     best = False
     if len(validation):
-        result = evaluate(training.network, training.criterion, validation)
+        result = evaluate(training.plan.network, training.plan.criterion, validation)
         if not math.isfinite(result.loss):
             raise training.diverged(f"the validation loss is {result.loss}")
         entry |= {"validation_loss": result.loss, "validation_accuracy": result.accuracy}
@@ -321,5 +271,4 @@ def _close_epoch(training: Training, validation: Examples) -> tuple[dict[str, An
     training.epoch += 1
     training.batch = 0
     training.totals = Totals()
-    training.dropout = build.stream(training.config.seed, Purpose.DROPOUT, training.epoch)
     return entry, best
