@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nnctl.checkpoint import Checkpoint
+from nnctl.data.augment import Deformation
 from nnctl.errors import CheckpointError
 from nnctl.nn import Array, schedules
 from nnctl.nn.initializers import Initializer, he, normal, xavier
@@ -36,6 +37,12 @@ OPTIMIZERS: dict[str, Callable[[Any, Array], Optimizer]] = {
     "sgd": lambda c, params: SGD(params, c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay),
     "adam": lambda c, params: Adam(params, c.beta1, c.beta2, c.epsilon, c.weight_decay),
     "adamw": lambda c, params: AdamW(params, c.beta1, c.beta2, c.epsilon, c.weight_decay),
+}
+
+AUGMENTATIONS: dict[str, Callable[[Any], Deformation | None]] = {
+    "affine": lambda c: Deformation(c.rotation, c.scale, c.shear, c.shift),
+    "elastic": lambda c: Deformation(c.rotation, c.scale, c.shear, c.shift, c.alpha, c.sigma),
+    "none": lambda c: None,  # noqa: ARG005
 }
 
 # (section `schedule`, learning rate, steps of an epoch, steps of the run)
@@ -128,7 +135,8 @@ class Plan:
 
     Attributes:
         network: with its random first weights.
-        criterion, optimizer, schedule: what its names say.
+        criterion, optimizer, schedule: what their names say.
+        deformation: of the training images; None leaves them as they are.
         seed: of every random stream.
         epochs, batch_size: how long, how many images a step.
         patience: epochs to wait for a better validation; None waits for ever.
@@ -140,6 +148,7 @@ class Plan:
     criterion: Loss
     optimizer: Optimizer
     schedule: Schedule
+    deformation: Deformation | None
     seed: int
     epochs: int
     batch_size: int
@@ -157,6 +166,7 @@ def plan(config: Config, images: int) -> Plan:
         criterion=LOSSES[config.loss](),
         optimizer=OPTIMIZERS[config.optimizer.name](config.optimizer, built.params),
         schedule=schedule(config, images),
+        deformation=AUGMENTATIONS[config.data.augment.name](config.data.augment),
         seed=config.seed,
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,

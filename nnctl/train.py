@@ -13,6 +13,7 @@ import numpy as np
 from nnctl import build
 from nnctl.build import Plan, Purpose
 from nnctl.checkpoint import Checkpoint, Meta
+from nnctl.data.augment import deformed
 from nnctl.data.examples import Examples, batches
 from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from nnctl.nn import Array, Labels
@@ -89,6 +90,7 @@ class Training:
     Attributes:
         epoch: epochs completed; batch: batches done of the next; step: batches done since the start.
         best: epoch, loss and accuracy of the best validation; None before the first.
+        generators: the random streams that the epoch in progress draws from.
         history: for each epoch completed, what its report says that does not depend on the clock.
     """
 
@@ -96,9 +98,18 @@ class Training:
         self.plan = plan
         self.epoch = self.batch = self.step = 0
         self.totals = Totals()
-        self.dropout = build.stream(plan.seed, Purpose.DROPOUT)
+        self.generators = self._epoch_generators()
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
+
+    def _epoch_generators(self) -> dict[str, np.random.Generator]:
+        purposes = {"dropout": Purpose.DROPOUT, "deformation": Purpose.DEFORMATION}
+        return {name: build.stream(self.plan.seed, purpose, self.epoch) for name, purpose in purposes.items()}
+
+    def begin_epoch(self) -> None:
+        """Start the random streams of the epoch, unless it has begun already."""
+        if self.batch == 0:
+            self.generators = self._epoch_generators()
 
     @property
     def finished(self) -> bool:
@@ -122,7 +133,7 @@ class Training:
             batch=self.batch,
             step=self.step,
             totals=dataclasses.asdict(self.totals),
-            generators={"dropout": self.dropout.bit_generator.state},
+            generators={name: rng.bit_generator.state for name, rng in self.generators.items()},
             best=self.best,
             history=self.history,
             about=about,
@@ -146,7 +157,8 @@ class Training:
         try:
             build.restore(self.plan.network.named(self.plan.network.params), checkpoint.params)
             build.restore(self.plan.optimizer.state, checkpoint.optimizer)
-            self.dropout.bit_generator.state = meta.generators["dropout"]
+            for purpose, rng in self.generators.items():
+                rng.bit_generator.state = meta.generators[purpose]
             self.totals = Totals(**meta.totals)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{name}: is not a checkpoint of this configuration", "start a new run") from error
@@ -212,13 +224,14 @@ def _run_epoch(
 ) -> None:
     """Show the network every example once, in an order of this epoch's own, from the batch it has come to."""
     plan, network = training.plan, training.plan.network
-    if training.batch == 0:
-        training.dropout = build.stream(plan.seed, Purpose.DROPOUT, training.epoch)
+    training.begin_epoch()
     order = build.stream(plan.seed, Purpose.ORDER, training.epoch).permutation(len(examples))
     remaining = batches(examples, order[training.batch * plan.batch_size :], plan.batch_size, network.dtype)
+    if plan.deformation is not None:
+        remaining = deformed(remaining, plan.deformation, training.generators["deformation"])
     work = Workspace(network, plan.batch_size)
     for x, labels in progress(remaining):
-        logits = network.forward(x, work, training.dropout)
+        logits = network.forward(x, work, training.generators["dropout"])
         loss, probs = plan.criterion.forward(logits, labels, out=work.probs[: len(x)])
         if not math.isfinite(loss):
             raise training.diverged(f"the loss is {loss}")

@@ -38,7 +38,8 @@ def load(
 
     Args:
         path: a YAML or TOML file, or None.
-        overrides: "KEY=VALUE" with a dotted key and a YAML value; the last of two for one key counts.
+        overrides: "KEY=VALUE" with a dotted key and a YAML value; the last of two for one key counts. A section that
+            comes in kinds stands for its name: "optimizer=adam".
         options: dotted path -> value, for the keys in OPTIONS; None means that the option was not given.
         environ: variables; NNCTL_OPTIMIZER_LEARNING_RATE sets optimizer.learning_rate.
 
@@ -98,7 +99,8 @@ def _from_overrides(overrides: Sequence[str], mistakes: list[str]) -> list[Entry
     for override in overrides:
         path, equals, text = override.partition("=")
         if equals:
-            entries += _parsed(path.strip(), text, "--set", mistakes)
+            key = path.strip()
+            entries += _parsed(f"{key}.name" if key in KINDS else key, text, "--set", mistakes)
         else:
             mistakes.append(f"--set: must be KEY=VALUE, not {brief(override)}")
     return entries
@@ -116,18 +118,19 @@ def _parsed(path: str, text: str, where: str, mistakes: list[str]) -> list[Entry
         return []
 
 
-def _flatten(tree: Mapping[str, object], where: Callable[[str], str], mistakes: list[str]) -> list[Entry]:
+def _flatten(
+    tree: Mapping[str, object], where: Callable[[str], str], mistakes: list[str], prefix: str = ""
+) -> list[Entry]:
     """List the values of a nested tree with their dotted paths; an empty section says nothing."""
-    entries = []
+    entries: list[Entry] = []
     for key, value in tree.items():
+        path = prefix + key
         if "." in key:
-            mistakes.append(f"{where(key)}: {shown(key)}: a key holds no dot; write it as a key inside a section")
-        elif key not in SECTIONS:
-            entries.append(Entry(key, value, where(key)))
-        elif isinstance(value, dict):
-            entries += [Entry(f"{key}.{name}", leaf, where(f"{key}.{name}")) for name, leaf in value.items()]
-        elif value is not None:
-            entries.append(Entry(key, value, where(key)))
+            mistakes.append(f"{where(path)}: {shown(path)}: a key holds no dot; write it as a key inside a section")
+        elif path in SECTIONS and isinstance(value, dict):
+            entries += _flatten(value, where, mistakes, f"{path}.")
+        elif path not in SECTIONS or value is not None:
+            entries.append(Entry(path, value, where(path)))
     return entries
 
 
@@ -152,10 +155,20 @@ def _resolve(layers: Sequence[Sequence[Entry]], mistakes: list[str], hint: str) 
                 chosen[entry.path] = entry
     if mistakes:
         raise collected(mistakes, hint)
-    values: dict[str, Any] = {section: {"name": kind} for section, kind in kinds.items()}
-    for path, entry in chosen.items():
-        section, _, key = path.rpartition(".")
-        (values.setdefault(section, {}) if section else values)[key] = entry.value
-    paths = [path for path, models in FIELDS.items() if kinds.get(path.partition(".")[0], "") in models]
+    values: dict[str, object] = {f"{section}.name": kind for section, kind in kinds.items()}
+    values |= {path: entry.value for path, entry in chosen.items()}
+    paths = [path for path, models in FIELDS.items() if kinds.get(path.rpartition(".")[0], "") in models]
     origin = {path: chosen[path].where if path in chosen else "default" for path in paths}
-    return Resolved(Config.model_validate(values), origin)
+    return Resolved(Config.model_validate(_nested(values)), origin)
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, Any]:
+    """Turn dotted paths into a tree: {"a.b": 1} -> {"a": {"b": 1}}."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[key] = value
+    return tree

@@ -106,7 +106,7 @@ def _either(words: Sequence[str] | Mapping[str, object]) -> str:
 
 def _nearest_key(path: str) -> str:
     section, _, key = path.rpartition(".")
-    siblings = {last(other): other for other in FIELDS if section in SECTIONS and other.startswith(f"{section}.")}
+    siblings = {last(other): other for other in (*FIELDS, *SECTIONS) if section and other.rpartition(".")[0] == section}
     everything = {other: other for other in (*SECTIONS, *FIELDS)}
     endings = {last(other): other for other in reversed(everything)}  # the first of two equal endings stays
     for word, names in ((key, siblings), ("" if siblings else path, everything), (key, endings)):

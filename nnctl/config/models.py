@@ -14,6 +14,10 @@ Beta1 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean gradi
 Beta2 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean squared gradient")]
 Epsilon = Annotated[float, Field(gt=0, le=1, description="keeps the division by the gradient's size finite")]
 WarmUp = Annotated[float, Field(ge=0, le=100_000, description="epochs over which the rate climbs from 0 at the start")]
+Rotation = Annotated[float, Field(ge=0, le=180, description="degrees to either side, at most")]
+Scale = Annotated[float, Field(ge=0, lt=1, description="share by which width and height change, at most")]
+Shear = Annotated[float, Field(ge=0, le=2, description="pixels of slant for each pixel of height, at most")]
+Shift = Annotated[float, Field(ge=0, le=28, description="pixels in each direction, at most")]
 FinalFraction = Annotated[float, Field(ge=0, le=1, description="share of the learning rate left at the end")]
 
 
@@ -21,6 +25,34 @@ class Section(BaseModel):
     """A group of keys: frozen, and strict, so that "10" and true are no numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class NoAugmentConfig(Section):
+    """The images as they are."""
+
+    name: Literal["none"] = Field(default="none", description="which deformation of the training images")
+
+
+class AffineConfig(Section):
+    """Each time an image comes by it is turned, stretched, slanted and moved a little."""
+
+    name: Literal["affine"] = Field(default="affine", description="which deformation of the training images")
+    rotation: Rotation = 8.0
+    scale: Scale = 0.08
+    shear: Shear = 0.1
+    shift: Shift = 1.0
+
+
+class ElasticConfig(Section):
+    """Affine, and bent like rubber as well."""
+
+    name: Literal["elastic"] = Field(default="elastic", description="which deformation of the training images")
+    rotation: Rotation = 8.0
+    scale: Scale = 0.08
+    shear: Shear = 0.1
+    shift: Shift = 1.0
+    alpha: float = Field(default=1.0, ge=0, le=28, description="root mean square of the elastic displacement, pixels")
+    sigma: float = Field(default=4.0, gt=0.1, le=28, description="width of the Gaussian that smooths it, pixels")
 
 
 class DataConfig(Section):
@@ -34,6 +66,9 @@ class DataConfig(Section):
     validation: int = Field(default=5000, ge=0, le=59_999, description="images held back from the end for validation")
     train_limit: Count | None = Field(
         default=None, description="train on the first so many images only, for quick trials"
+    )
+    augment: AffineConfig | ElasticConfig | NoAugmentConfig = Field(
+        default=AffineConfig(), discriminator="name", description="how training images are deformed, anew each epoch"
     )
 
 
@@ -160,23 +195,22 @@ def models_of(annotation: object) -> list[type[Section]]:
     return [member for member in members if isinstance(member, type) and issubclass(member, Section)]
 
 
-def _fields() -> dict[str, dict[str, type[Section]]]:
+def _fields(models: list[type[Section]], prefix: str = "") -> dict[str, dict[str, type[Section]]]:
     fields: dict[str, dict[str, type[Section]]] = {}
-    for key, info in Config.model_fields.items():
-        models = models_of(info.annotation)
-        if not models:
-            fields[key] = {"": Config}
-        for model in models:
-            kind = model.model_fields["name"].default if "name" in model.model_fields else ""
-            for name in model.model_fields:
-                fields.setdefault(f"{key}.{name}", {})[kind] = model
+    for model in models:
+        kind = model.model_fields["name"].default if "name" in model.model_fields else ""
+        for name, info in model.model_fields.items():
+            if inner := models_of(info.annotation):
+                fields |= _fields(inner, f"{prefix}{name}.")
+            else:
+                fields.setdefault(f"{prefix}{name}", {})[kind] = model
     return fields
 
 
-FIELDS = _fields()
+FIELDS = _fields([Config])
 """Each dotted path -> the models that have it, by kind ("sgd", ...; "" where a section has only one)."""
 
-SECTIONS = tuple(dict.fromkeys(path.partition(".")[0] for path in FIELDS if "." in path))
+SECTIONS = tuple(dict.fromkeys(path[:end] for path in FIELDS for end, character in enumerate(path) if character == "."))
 """Keys that hold keys."""
 
 KINDS = {path.removesuffix(".name"): tuple(models) for path, models in FIELDS.items() if path.endswith(".name")}

@@ -22,17 +22,21 @@ def to_yaml(config: Config, origin: Mapping[str, str] | None = None) -> str:
         config: what to write.
         origin: dotted path -> where its value came from, to be said in comments.
     """
-    lines: dict[str, str] = {}  # dotted path -> its line
-    for key, value in to_mapping(config).items():
-        if isinstance(value, dict):
-            lines[key] = f"{key}:"
-            lines |= {f"{key}.{name}": f"  {name}: {files.format_value(leaf)}" for name, leaf in value.items()}
-        else:
-            lines[key] = f"{key}: {files.format_value(value)}"
+    lines = dict(_lines(to_mapping(config)))
     if origin is not None:
         width = max(map(len, lines.values()))
         lines |= {path: f"{lines[path]:<{width}}  # {where}" for path, where in origin.items()}
     return "\n".join(lines.values()) + "\n"
+
+
+def _lines(tree: Mapping[str, Any], path: str = "", indent: str = "") -> Iterator[tuple[str, str]]:
+    """Each dotted path of a nested mapping, and its line of YAML."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield f"{path}{key}", f"{indent}{key}:"
+            yield from _lines(value, f"{path}{key}.", indent + "  ")
+        else:
+            yield f"{path}{key}", f"{indent}{key}: {files.format_value(value)}"
 
 
 def schema() -> dict[str, Any]:
@@ -46,32 +50,28 @@ def schema() -> dict[str, Any]:
 
 def starter() -> str:
     """Write the defaults as YAML in which a comment explains every key."""
-    lines = ["# A configuration for nnctl; these are the defaults, and what you remove keeps them.", ""]
-    rules = Config.model_json_schema()["properties"]
-    for key, info in Config.model_fields.items():
-        if key in SECTIONS:
-            lines += [f"# {info.description}", f"{key}:"]
-            lines += [f"  {line}" for model in models_of(info.annotation) for line in _explained_section(key, model)]
-        else:
-            lines += _explained(key, rules[key], key)
-        lines.append("")
-    return "\n".join(lines[:-1]) + "\n"
+    lines = ["# A configuration for nnctl; these are the defaults, and what you remove keeps them."]
+    for key in Config.model_fields:
+        lines += ["", *_explained(key, Config)]
+    return "\n".join(lines) + "\n"
 
 
-def _explained_section(section: str, model: type[Section]) -> Iterator[str]:
-    """Explain the keys of one section; the keys of another kind than the default are commented out."""
-    rules = model.model_json_schema()["properties"]
-    kind = model.model_fields["name"].default if section in KINDS else ""
-    mark = ""
-    if section in KINDS and kind != KINDS[section][0]:
-        mark = "#"
-        yield from ("#", f"# in place of the above: {(model.__doc__ or '').rstrip('.')}", f"#name: {kind}")
-        del rules["name"]
-    for name, rule in rules.items():
-        yield from _explained(f"{section}.{name}", rule, mark + name)
-
-
-def _explained(path: str, rule: Mapping[str, Any], key: str) -> tuple[str, str]:
-    section = path.removesuffix(".name")
-    choices = expected({"enum": KINDS[section]} if section in KINDS else rule)
-    return f"# {rule['description']} ({choices})", f"{key}: {files.format_value(rule['default'])}"
+def _explained(path: str, model: type[Section]) -> Iterator[str]:
+    """A key as YAML below a comment; a section with all its keys, those of any kind but the default as comments."""
+    key = path.rpartition(".")[2]
+    info = model.model_fields[key]
+    if path not in SECTIONS:
+        rule = model.model_json_schema()["properties"][key]
+        section = path.removesuffix(".name")
+        choices = expected({"enum": KINDS[section]} if section in KINDS else rule)
+        yield from (f"# {rule['description']} ({choices})", f"{key}: {files.format_value(rule['default'])}")
+        return
+    yield from (f"# {info.description}", f"{key}:")
+    for number, kind in enumerate(models_of(info.annotation)):
+        lines = [line for name in kind.model_fields for line in _explained(f"{path}.{name}", kind)]
+        if number:
+            title = (kind.__doc__ or "").rstrip(".")
+            name, *others = lines[1:]  # its name needs no explanation again
+            lines = ["#", f"# in place of the above: {title}", f"#{name}"]
+            lines += [line if line.startswith("#") else f"#{line}" for line in others]
+        yield from (f"  {line}" for line in lines)

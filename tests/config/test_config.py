@@ -19,7 +19,7 @@ from nnctl.config.gather import OTHER_VARIABLES
 from nnctl.config.models import FIELDS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
 from nnctl.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_wrong_seed_is_told_what_was_wanted(refusal):
         ("seed: 1\nlearning_rate: 0.1", "my.yaml:2: learning_rate: unknown key; did you mean optimizer.learning_rate?"),
         ("epoch: 3", "my.yaml:1: epoch: unknown key; did you mean train.epochs?"),
         ("optimiser: {name: adam}", "my.yaml:1: optimiser: unknown key; did you mean optimizer?"),
-        ("name: adam", "my.yaml:1: name: unknown key; did you mean optimizer.name?"),
+        ("name: adam", "my.yaml:1: name: unknown key; did you mean data.augment.name?"),
         ("zzz: 3", "my.yaml:1: zzz: unknown key"),
         ("network: {zzz: 3}", "my.yaml:1: network.zzz: unknown key; network has hidden, activation, init, dropout"),
         ("train.epochs: 3", "my.yaml:1: train.epochs: a key holds no dot; write it as a key inside a section"),
@@ -388,14 +388,28 @@ def test_options_stand_above_variables_above_the_file_above_defaults(load):
     assert loaded.origin["train.patience"] == "default"
 
 
+def flat(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def test_a_section_with_kinds_stands_for_its_name_in_an_override(load):
+    loaded = load("optimizer: {momentum: 0.5}\n", "optimizer=adam", "data.augment=none").config
+    assert (loaded.optimizer.name, loaded.data.augment.name) == ("adam", "none")
+
+
+def test_a_group_within_a_group_is_checked_like_any_other(load):
+    with pytest.raises(ConfigError) as caught:
+        load("data:\n  augment:\n    rotaton: 3\n", name="my.yaml")
+    assert caught.value.message == ("my.yaml:3: data.augment.rotaton: unknown key; did you mean data.augment.rotation?")
+
+
 def test_the_origin_of_every_key_in_force_is_known(load):
     loaded = load("schedule: {name: step}\n", "optimizer.name=adamw", name="my.yaml")
-    flat = {
-        f"{key}.{name}" if isinstance(value, dict) else key
-        for key, value in config.to_mapping(loaded.config).items()
-        for name in (value if isinstance(value, dict) else [""])
-    }
-    assert set(loaded.origin) == flat
+    assert set(loaded.origin) == set(flat(config.to_mapping(loaded.config)))
     assert load("seed = 1", name="my.toml").origin["seed"] == "my.toml"
 
 
@@ -421,7 +435,8 @@ def test_a_folder_is_taken_as_it_is_written(load, text):
     [
         ("network.droput=1", "--set: network.droput: unknown key; did you mean network.dropout?"),
         ("training.epochs=1", "--set: training.epochs: unknown key; did you mean train.epochs?"),
-        ("optimizer=adam", "--set: optimizer: must be a group of keys such as optimizer.name, not 'adam'"),
+        ("optimizer=adm", "--set: optimizer.name: must be sgd, adam or adamw, not 'adm'; did you mean adam?"),
+        ("train=5", "--set: train: must be a group of keys such as train.epochs, not 5"),
         ("seed=[1", "--set: seed: cannot read '[1': is not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("seed=" + "[" * 2000, f"--set: seed: cannot read '{'[' * 36}...: is nested deeper than 20 levels"),
         ("=1", "--set: '': unknown key"),
