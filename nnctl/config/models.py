@@ -95,7 +95,7 @@ class SGDConfig(Section):
     learning_rate: LearningRate = 0.1
     momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step that carries over")
     nesterov: bool = Field(default=False, description="look ahead along the momentum")
-    weight_decay: WeightDecay = 1e-4
+    weight_decay: WeightDecay = 0.0
 
 
 class AdamConfig(Section):
@@ -156,7 +156,7 @@ class ConstantConfig(Section):
 class TrainConfig(Section):
     """How long to train, and in which portions."""
 
-    epochs: int = Field(default=10, ge=1, le=100_000, description="times each training image is seen")
+    epochs: int = Field(default=12, ge=1, le=100_000, description="times each training image is seen")
     batch_size: int = Field(default=64, ge=1, le=60_000, description="images in each step")
     patience: Count | None = Field(
         default=None, description="stop after this many epochs without a better validation; null: never"
