@@ -18,6 +18,7 @@ import json
 import os
 import stat
 import struct
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,20 @@ from nnctl.nn import Array
 FORMAT_VERSION = 1
 _MAX_MEMBERS = 1000
 _MAX_META = 64 * 2**20  # bytes; a history of 100,000 epochs fits
+_MAX_DEPTH = 10  # of lists and objects within each other; the state of a random generator needs 4
+_MAX_NAMED = 3  # arrays in one message
+_FIELD_TYPES = {
+    "config": dict,
+    "epoch": int,
+    "batch": int,
+    "step": int,
+    "totals": dict,
+    "generators": dict,
+    "best": dict | None,
+    "history": list,
+    "about": dict,
+    "arrays": dict,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +115,10 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     meta = dataclasses.asdict(checkpoint.meta)
     meta["format_version"] = FORMAT_VERSION
     meta["arrays"] = {name: _describe(array) for name, array in arrays.items()}
-    meta["sha256"] = hashlib.sha256(_canonical(meta)).hexdigest()
+    try:
+        meta["sha256"] = hashlib.sha256(_canonical(meta)).hexdigest()
+    except ValueError as error:
+        raise CheckpointError("a number in the state of training is not finite", "lower the learning rate") from error
 
     def verify(written: Path) -> None:
         if load(written).digest() != checkpoint.digest():
@@ -122,7 +140,8 @@ def load(path: Path) -> Checkpoint:
         with open(path, "rb", opener=_open_regular) as file:
             return _read(file)
     except _RefusedError as reason:
-        raise CheckpointError(f"{path}: {reason}", "use another checkpoint, or train again") from reason
+        # a reason may quote a file that was made to fill the screen
+        raise CheckpointError(f"{path}: {reason!s:.200}", "use another checkpoint, or train again") from reason
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file", "train a network first: nnctl train") from error
     except OSError as error:
@@ -149,7 +168,7 @@ def _read(file: BinaryIO) -> Checkpoint:
         meta = _read_meta(archive, members.pop("meta"))
         described = meta.pop("arrays")
         if described.keys() != members.keys():
-            raise _RefusedError(f"lacks or adds arrays: {', '.join(sorted(described.keys() ^ members.keys()))}")
+            raise _RefusedError(f"lacks or adds arrays: {sorted(described.keys() ^ members.keys())[:_MAX_NAMED]}")
         arrays = {name: _read_array(archive, member, described[name]) for name, member in members.items()}
     except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, RuntimeError, OverflowError) as error:
         raise _RefusedError(f"is not a whole checkpoint ({error})") from error
@@ -174,13 +193,13 @@ def _checked_members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.Z
     for info in sorted(infos, key=lambda info: info.header_offset):
         name = info.filename.removesuffix(".npy")
         if name in members:
-            raise _RefusedError(f"holds {name} twice")
+            raise _RefusedError(f"holds {name!r} twice")
         if not info.filename.endswith(".npy") or not (name == "meta" or name.startswith(("param/", "optimizer/"))):
             raise _RefusedError(f"holds {info.filename!r}, which is no part of a checkpoint")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
-            raise _RefusedError(f"holds {name} compressed or encrypted")
+            raise _RefusedError(f"holds {name!r} compressed or encrypted")
         if info.header_offset < end:
-            raise _RefusedError(f"holds {name} in the bytes of another member")
+            raise _RefusedError(f"holds {name!r} in the bytes of another member")
         end = info.header_offset + info.file_size
         if end > size:
             raise _RefusedError("is cut off")
@@ -201,13 +220,37 @@ def _read_meta(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, A
         raise _RefusedError("has a meta entry nested too deeply") from error
     version = meta.pop("format_version")
     if version != FORMAT_VERSION:
-        raise _RefusedError(f"is of format version {version!r}; this nnctl reads version {FORMAT_VERSION}")
+        raise _RefusedError(f"is of format version {version!r:.20}; this nnctl reads version {FORMAT_VERSION}")
     sha256 = meta.pop("sha256")
     if hashlib.sha256(_canonical(meta | {"format_version": version})).hexdigest() != sha256:
         raise _RefusedError("has a damaged meta entry")
-    if meta.keys() != {field.name for field in dataclasses.fields(Meta)} | {"arrays"}:
-        raise _RefusedError("has a meta entry with missing or unknown fields")
+    _check_fields(meta)
     return dict(meta)
+
+
+def _check_fields(meta: Mapping[str, Any]) -> None:
+    """Refuse a meta entry whose fields do not hold what training would have put there."""
+    if meta.keys() != _FIELD_TYPES.keys():
+        raise _RefusedError("has a meta entry with missing or unknown fields")
+    for name, kind in _FIELD_TYPES.items():
+        if not isinstance(meta[name], kind):
+            raise _RefusedError(f"has a meta entry with a wrong kind of {name}")
+    numbers = [meta["epoch"], meta["batch"], meta["step"], *meta["totals"].values()]
+    numbers += [entry["epoch"] for entry in meta["history"]]
+    if meta["best"] is not None:
+        numbers += [meta["best"][name] for name in ("epoch", "loss", "accuracy")]
+    if not all(isinstance(number, int | float) and 0 <= number <= sys.float_info.max for number in numbers):
+        raise _RefusedError("has a meta entry with a count or a loss that is none")
+    if _nested_beyond(_MAX_DEPTH, meta):
+        raise _RefusedError("has a meta entry nested too deeply")
+
+
+def _nested_beyond(depth: int, value: Any) -> bool:
+    """Whether more than `depth` lists and objects lie within each other."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_nested_beyond(depth - 1, item) for item in inner)
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, described: Mapping[str, Any]) -> Array:
@@ -216,9 +259,9 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, described: Ma
     dtype = np.dtype(np.float32)
     array = np.frombuffer(_payload(archive, member, dtype, shape), dtype).reshape(shape)
     if _describe(array) != described:
-        raise _RefusedError(f"holds other bytes in {member.filename} than were saved")
+        raise _RefusedError(f"holds other bytes in {member.filename!r} than were saved")
     if not np.isfinite(array).all():
-        raise _RefusedError(f"holds numbers in {member.filename} that are not finite")
+        raise _RefusedError(f"holds numbers in {member.filename!r} that are not finite")
     return array
 
 
@@ -227,10 +270,10 @@ def _payload(archive: zipfile.ZipFile, member: zipfile.ZipInfo, dtype: np.dtype[
     header = _header(dtype, shape)
     expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
     if min(shape, default=0) < 0 or member.file_size != expected:
-        raise _RefusedError(f"holds {member.filename} in another size than its shape asks for")
+        raise _RefusedError(f"holds {member.filename!r} in another size than its shape asks for")
     with archive.open(member) as file:
         if file.read(len(header)) != header:
-            raise _RefusedError(f"holds {member.filename} with another header than its shape asks for")
+            raise _RefusedError(f"holds {member.filename!r} with another header than its shape asks for")
         return file.read()
 
 
@@ -256,8 +299,5 @@ def _describe(array: Array) -> dict[str, Any]:
 
 
 def _canonical(value: Any) -> bytes:
-    """JSON in one spelling; numbers that JSON does not know are refused."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    except ValueError as error:
-        raise CheckpointError("a number in the state of training is not finite", "lower the learning rate") from error
+    """JSON in one spelling; raises ValueError on a number that is not finite."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -103,9 +103,9 @@ class RunDir:
 
         Lines of epochs that will be run again are dropped; a line that was lost comes from the history.
         """
-        known: dict[int, str] = {}
+        known: dict[int, bytes] = {}
         try:
-            lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+            lines = self.metrics.read_bytes().splitlines() if self.metrics.exists() else []
         except OSError as error:
             raise StorageError.from_os_error(f"read {self.metrics}", error) from error
         for line in lines:
@@ -113,8 +113,8 @@ class RunDir:
                 known[json.loads(line)["epoch"]] = line
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut short by a crash
-        kept = [known.get(entry["epoch"], json.dumps(entry)) for entry in history]
-        durable.write_whole(self.metrics, "".join(f"{line}\n" for line in kept).encode())
+        kept = [known.get(entry["epoch"], json.dumps(entry).encode()) for entry in history]
+        durable.write_whole(self.metrics, b"".join(line + b"\n" for line in kept))
 
 
 def new(dataset: str, sizes: str) -> RunDir:

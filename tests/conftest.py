@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+from process import run_nnctl
 
 from nnctl import build, checkpoint
 from nnctl.data import datasets
@@ -32,23 +32,6 @@ def _no_nnctl_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("NNCTL_"):
             monkeypatch.delenv(name)
-
-
-def run_nnctl(*arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run nnctl in a process of its own, in the folder `cwd` and without the caller's NNCTL_* variables."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NNCTL_")} | variables
-    command = [sys.executable, "-m", "nnctl", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""BLAS: the thread count is chosen before NumPy is loaded, and what is in force is reported."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from nnctl import blas
+
+
+def in_a_fresh_process(statements: str, **variables: str) -> Any:
+    """Run statements after `import nnctl.blas` and return what they print as JSON."""
+    environment = {name: value for name, value in os.environ.items() if name not in blas.THREAD_VARIABLES} | variables
+    program = f"import json, os\nfrom nnctl import blas\n{statements}"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+SHOW = "print(json.dumps({name: os.environ.get(name) for name in blas.THREAD_VARIABLES}))"
+
+
+def test_a_number_sets_the_variable_of_every_blas_whatever_the_user_had_set():
+    chosen = in_a_fresh_process(f"blas.configure(3)\n{SHOW}", OMP_NUM_THREADS="7")
+    assert chosen == dict.fromkeys(blas.THREAD_VARIABLES, "3")
+
+
+def test_auto_leaves_the_users_own_variables_alone():
+    chosen = in_a_fresh_process(f"blas.configure('auto')\n{SHOW}", OMP_NUM_THREADS="7")
+    assert chosen == dict.fromkeys(blas.THREAD_VARIABLES) | {"OMP_NUM_THREADS": "7"}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_is_in_force_once_numpy_is_loaded(threads):
+    in_force = in_a_fresh_process(
+        f"blas.configure({threads})\nimport numpy\nprint(json.dumps([blas.threads_in_force(), blas.report()]))"
+    )
+    if in_force[1]["library"] == "unknown":
+        pytest.skip("this BLAS cannot be asked")
+    assert in_force[0] == in_force[1]["threads"] <= threads  # OpenBLAS takes no more than there are processors
+    assert threads > 1 or in_force[0] == 1
+
+
+def test_after_numpy_is_loaded_a_number_comes_too_late():
+    complaint = in_a_fresh_process(
+        "import numpy\ntry: blas.configure(1)\nexcept RuntimeError as error: print(json.dumps(str(error)))"
+    )
+    assert "already" in complaint
+
+
+def test_after_numpy_is_loaded_auto_is_still_fine():
+    blas.configure("auto")
+
+
+def test_the_module_itself_loads_no_numpy():
+    loaded = in_a_fresh_process("import sys; print(json.dumps([n for n in sys.modules if n.startswith('numpy')]))")
+    assert loaded == []
+
+
+def test_the_report_names_library_version_kernel_and_threads():
+    import numpy as np
+
+    np.zeros((2, 2)) @ np.zeros((2, 2))
+    report = blas.report()
+    assert report.keys() == {"library", "version", "kernel", "threads"}
+    assert report["threads"] == blas.threads_in_force() >= 1
+    json.dumps(report)
+
+
+def test_a_blas_that_cannot_be_asked_counts_as_one_thread(monkeypatch):
+    monkeypatch.setattr(blas, "_libraries", list)
+    assert blas.threads_in_force() == 1
+    assert blas.report() == {"library": "unknown", "version": None, "kernel": None, "threads": 1}
+
+
+def test_the_processor_has_a_name():
+    assert blas.processor().strip()

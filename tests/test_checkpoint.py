@@ -1,0 +1,705 @@
+"""Checkpoints: what was saved comes back to the bit, and nothing else is ever accepted."""
+
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import os
+import pickle
+import random
+import re
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnctl import checkpoint, durable
+from nnctl.checkpoint import Checkpoint, Meta
+from nnctl.errors import CheckpointError, StorageError
+
+RNG = np.random.default_rng(0)
+CONFIG = {"seed": 1, "network": {"hidden": [4]}, "data": {"dir": "Ziffern/ä"}}
+ENTRY = {"epoch": 1, "loss": 0.1 + 0.2, "accuracy": 1 / 3, "validation_loss": None}
+META = Meta(
+    config=CONFIG,
+    epoch=1,
+    batch=2,
+    step=7,
+    totals={"loss": 1e-17, "correct": 3, "images": 20},
+    generators={"dropout": np.random.default_rng(5).bit_generator.state},
+    best={"epoch": 1, "loss": 0.25, "accuracy": 0.5},
+    history=[ENTRY],
+    about={"nnctl": "0.1.0"},
+)
+# big enough for every kind of damage, small enough for thousands of loads
+STATE = Checkpoint(
+    params={
+        "hidden1.weight": RNG.normal(size=(6, 4)).astype(np.float32),
+        "hidden1.bias": np.array([0, -0.0, 1e-45, np.finfo(np.float32).max], np.float32),
+        "output.weight": RNG.normal(size=(4, 10)).astype(np.float32),
+        "output.bias": np.zeros(10, np.float32),
+    },
+    optimizer={"velocity": RNG.normal(size=78).astype(np.float32)},
+    meta=META,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of STATE's file."""
+    path = tmp_path_factory.mktemp("good") / "state.npz"
+    checkpoint.save(path, STATE)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.npz"
+
+
+def load_bytes(path: Path, data: bytes) -> Checkpoint:
+    path.write_bytes(data)
+    return checkpoint.load(path)
+
+
+def assert_refused(path: Path, reason: str = "") -> None:
+    """Loading gives one error of one line, which names the file and says what to do."""
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path)
+    assert caught.value.message.startswith(f"{path}: ")
+    assert reason in caught.value.message
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < len(str(path)) + 250
+    assert not caught.value.message.endswith(".")
+    assert caught.value.hint
+    assert caught.value.exit_code == 4
+
+
+def members_of(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def entries_of(data: bytes) -> list[int]:
+    """Where the entries of the zip's directory begin."""
+    return [found.start() for found in re.finditer(b"PK\x01\x02", data)]
+
+
+def npy(array: Any, *, allow_pickle: bool = False) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=allow_pickle)
+    return file.getvalue()
+
+
+def zipped(*members: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def read_meta(data: bytes) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads(np.load(io.BytesIO(members_of(data)["meta.npy"])).tobytes())
+    return meta
+
+
+def signed(meta: dict[str, Any]) -> bytes:
+    """A meta member whose own SHA-256 is right, whatever it says."""
+    meta = {key: value for key, value in meta.items() if key != "sha256"}
+    canonical = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
+    return npy_of_text(json.dumps(meta | {"sha256": hashlib.sha256(canonical).hexdigest()}).encode())
+
+
+def npy_of_text(text: bytes) -> bytes:
+    return npy(np.frombuffer(text, np.uint8))
+
+
+def forged(data: bytes, new: dict[str, np.ndarray] | None = None, /, **changes: Any) -> bytes:
+    """A checkpoint made by somebody who knows the format: changed, with every sum and CRC right."""
+    members, meta = members_of(data), read_meta(data) | changes
+    for name, array in (new or {}).items():
+        members[f"{name}.npy"] = npy(array)
+        sha256 = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+        meta["arrays"][name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
+    members["meta.npy"] = signed(meta)
+    return zipped(*members.items())
+
+
+def changed_meta(**changes: Any) -> Checkpoint:
+    return dataclasses.replace(STATE, meta=dataclasses.replace(META, **changes))
+
+
+def test_what_was_saved_comes_back_to_the_bit(path):
+    checkpoint.save(path, STATE)
+    loaded = checkpoint.load(path)
+    assert loaded.meta == META
+    assert loaded.digest() == STATE.digest()
+    assert loaded.arrays().keys() == STATE.arrays().keys()
+    for name, array in STATE.arrays().items():
+        assert loaded.arrays()[name].dtype == np.float32
+        assert loaded.arrays()[name].shape == array.shape
+        assert loaded.arrays()[name].tobytes() == array.tobytes()
+
+
+def test_a_state_without_optimizer_memory_history_or_best_comes_back(path):
+    bare = Checkpoint(STATE.params, {}, Meta(config={}))
+    checkpoint.save(path, bare)
+    assert checkpoint.load(path).meta == bare.meta
+    assert checkpoint.load(path).optimizer == {}
+
+
+def test_the_state_of_a_generator_comes_back_so_that_it_goes_on(path):
+    generator = np.random.default_rng(9)
+    generator.random(3)
+    checkpoint.save(path, changed_meta(generators={"dropout": generator.bit_generator.state}))
+    other = np.random.default_rng(0)
+    other.bit_generator.state = checkpoint.load(path).meta.generators["dropout"]
+    assert other.random(5).tolist() == generator.random(5).tolist()
+
+
+def test_plain_numpy_reads_the_file(path):
+    checkpoint.save(path, STATE)
+    with np.load(path, allow_pickle=False) as file:
+        assert set(file.files) == {"meta", "optimizer/velocity", *(f"param/{name}" for name in STATE.params)}
+        for name, array in STATE.arrays().items():
+            np.testing.assert_array_equal(file[name], array, strict=True)
+        meta = json.loads(file["meta"].tobytes())
+    assert meta["format_version"] == 1
+    assert meta["config"] == CONFIG
+    assert (meta["epoch"], meta["batch"], meta["step"]) == (1, 2, 7)
+    weight = STATE.params["output.weight"]
+    assert meta["arrays"]["param/output.weight"] == {
+        "shape": [4, 10],
+        "dtype": "float32",
+        "sha256": hashlib.sha256(weight.tobytes()).hexdigest(),
+    }
+
+
+def test_arrays_in_another_memory_order_are_saved_in_reading_order(path):
+    transposed = dataclasses.replace(STATE, params={"w": STATE.params["output.weight"].T})
+    checkpoint.save(path, transposed)
+    np.testing.assert_array_equal(checkpoint.load(path).params["w"], transposed.params["w"])
+
+
+def test_equal_states_make_equal_files(tmp_path):
+    checkpoint.save(tmp_path / "a.npz", STATE)
+    checkpoint.save(tmp_path / "b.npz", checkpoint.load(tmp_path / "a.npz"))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize("name", list(STATE.arrays()))
+@pytest.mark.parametrize("index", [0, -1])
+def test_the_digest_changes_with_any_bit_of_any_array(name, index):
+    kind, _, key = name.partition("/")
+    for bit in range(32):
+        arrays = {"param": dict(STATE.params), "optimizer": dict(STATE.optimizer)}
+        flipped = arrays[kind][key].copy()
+        flipped.view(np.uint32).flat[index] ^= np.uint32(1 << bit)
+        arrays[kind][key] = flipped
+        assert Checkpoint(arrays["param"], arrays["optimizer"], META).digest() != STATE.digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": 8},
+        {"epoch": 2},
+        {"batch": 3},
+        {"totals": META.totals | {"loss": 1.1e-17}},
+        {"generators": {"dropout": np.random.default_rng(6).bit_generator.state}},
+        {"best": None},
+        {"history": [ENTRY | {"loss": 0.3}]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_digest_changes_with_whatever_training_goes_on_from(change):
+    assert changed_meta(**change).digest() != STATE.digest()
+
+
+def test_the_digest_changes_when_an_array_is_renamed_or_reshaped():
+    params = dict(STATE.params)
+    params["hidden2.bias"] = params.pop("hidden1.bias")
+    assert dataclasses.replace(STATE, params=params).digest() != STATE.digest()
+    reshaped = STATE.params | {"output.weight": STATE.params["output.weight"].reshape(10, 4)}
+    assert dataclasses.replace(STATE, params=reshaped).digest() != STATE.digest()
+
+
+def test_the_digest_does_not_depend_on_names_of_files_versions_or_paths(tmp_path):
+    checkpoint.save(tmp_path / "other.npz", changed_meta(about={"nnctl": "9"}, config=CONFIG | {"seed": 2}))
+    assert checkpoint.load(tmp_path / "other.npz").digest() == STATE.digest()
+
+
+def test_the_digest_does_not_depend_on_the_order_of_names():
+    backwards = Checkpoint(dict(reversed(STATE.params.items())), STATE.optimizer, META)
+    assert backwards.digest() == STATE.digest()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["params", "optimizer"])
+def test_an_array_that_is_not_finite_is_not_saved(path, kind, value):
+    path.write_bytes(b"the old one")
+    arrays = {name: array.copy() for name, array in getattr(STATE, kind).items()}
+    next(iter(arrays.values())).flat[-1] = value
+    with pytest.raises(CheckpointError, match="not finite"):
+        checkpoint.save(path, dataclasses.replace(STATE, **{kind: arrays}))
+    assert path.read_bytes() == b"the old one"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_measurement_that_is_not_finite_is_not_saved(path, value):
+    with pytest.raises(CheckpointError, match="a number in the state of training is not finite"):
+        checkpoint.save(path, changed_meta(totals=META.totals | {"loss": value}))
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "pwrite"), reason="needs to write into an open file behind its back")
+@pytest.mark.parametrize("damage", ["a bit", "the end"])
+def test_a_disk_that_loses_what_was_written_is_noticed_before_the_old_file_goes(monkeypatch, path, damage):
+    path.write_bytes(b"the old one")
+
+    def fsync(descriptor: int) -> None:  # the disk says all is well, and it is not
+        size = os.fstat(descriptor).st_size
+        if damage == "the end":
+            os.ftruncate(descriptor, size - 1)
+        else:
+            os.pwrite(descriptor, b"\xff", 200)
+
+    monkeypatch.setattr(durable.os, "fsync", fsync)
+    with pytest.raises(CheckpointError):
+        checkpoint.save(path, STATE)
+    assert path.read_bytes() == b"the old one"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(monkeypatch, path, data):
+    path.write_bytes(data)
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "fsync", fsync)
+    with pytest.raises(StorageError):
+        checkpoint.save(path, changed_meta(step=99))
+    assert path.read_bytes() == data
+
+
+def test_a_missing_file_sends_the_user_to_train(path):
+    assert_refused(path, "no such file")
+
+
+def test_a_folder_is_refused(tmp_path):
+    assert_refused(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_without_waiting_for_its_other_end(path):
+    os.mkfifo(path)
+    assert_refused(path, "is not a regular file")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_to_itself_is_refused(path):
+    path.symlink_to(path)
+    assert_refused(path, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK",
+        b"hello, I am a text file\n" * 100,
+        bytes(5000),
+        npy(np.zeros(3)),
+        pickle.dumps({"weights": [1, 2, 3]}),
+        zipped(),
+        zipped(("readme.txt", b"hello")),
+        zipped(("../../outside.npy", npy(np.zeros(3, np.float32)))),
+        zipped(("meta.npy", b"")),
+        zipped(("meta.npy", npy_of_text(b"{}"))),
+        zipped(("meta.npy", npy_of_text(b"[]"))),
+        zipped(("meta.npy", npy_of_text(b"3"))),
+        zipped(("meta.npy", npy_of_text(b"null"))),
+        zipped(("meta.npy", npy_of_text(b'"text"'))),
+        zipped(("meta.npy", npy_of_text(b"\xff\xfe{"))),
+        zipped(("meta.npy", npy(np.zeros(30, np.float32)))),
+    ],
+)
+def test_a_file_of_some_other_kind_is_refused(path, content):
+    path.write_bytes(content)
+    assert_refused(path)
+
+
+def test_an_npz_of_another_program_is_refused(path):
+    np.savez(path, weights=np.zeros((784, 10), np.float32), bias=np.zeros(10, np.float32))
+    assert_refused(path, "which is no part of a checkpoint")
+
+
+def test_a_file_cut_off_anywhere_is_refused(path, data):
+    for size in range(0, len(data), 41):
+        path.write_bytes(data[:size])
+        assert_refused(path)
+    path.write_bytes(data[:-1])
+    assert_refused(path)
+
+
+def test_bytes_lost_in_the_middle_are_noticed(path, data):
+    for begin in range(0, len(data) - 64, 97):
+        path.write_bytes(data[:begin] + data[begin + 64 :])
+        assert_refused(path)
+
+
+def test_flipped_bits_are_refused_unless_they_mean_nothing(path, data):
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(data)
+        for _ in range(rng.choice([1, 1, 2, 16])):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = checkpoint.load(path)
+        except CheckpointError:
+            refused += 1
+        else:
+            assert loaded.digest() == STATE.digest()
+    assert refused > 400
+
+
+def test_bytes_pasted_from_elsewhere_in_the_file_are_refused_unless_they_mean_nothing(path, data):
+    rng = random.Random(1)
+    for _ in range(200):
+        length = rng.choice([4, 64, 300])
+        source, target = (rng.randrange(len(data) - length) for _ in range(2))
+        path.write_bytes(data[:target] + data[source : source + length] + data[target + length :])
+        try:
+            loaded = checkpoint.load(path)
+        except CheckpointError:
+            continue
+        assert loaded.digest() == STATE.digest()
+
+
+def test_a_changed_weight_is_refused_even_with_its_crc_put_right(path, data):
+    members = members_of(data)
+    weight = bytearray(members["param/output.weight.npy"])
+    weight[-1] ^= 1
+    members["param/output.weight.npy"] = bytes(weight)
+    path.write_bytes(zipped(*members.items()))
+    assert_refused(path, "other bytes in 'param/output.weight.npy' than were saved")
+
+
+@pytest.mark.parametrize("field", ["step", "epoch", "best", "history", "config"])
+def test_a_changed_meta_entry_is_refused_even_with_its_crc_put_right(path, data, field):
+    meta = read_meta(data) | {field: 3}
+    path.write_bytes(zipped(*(members_of(data) | {"meta.npy": npy_of_text(json.dumps(meta).encode())}).items()))
+    assert_refused(path, "damaged meta")
+
+
+def test_what_only_its_spelling_tells_apart_is_accepted(path, data):
+    assert load_bytes(path, forged(data)).digest() == STATE.digest()
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1], "x" * 10_000, "a\nb\x1b[31m"])
+def test_another_format_version_is_refused_by_its_number(path, data, version):
+    path.write_bytes(forged(data, format_version=version))
+    assert_refused(path, f"is of format version {version!r:.20}; this nnctl reads version 1")
+
+
+def test_a_newer_version_may_have_any_fields_and_is_still_called_newer(path):
+    path.write_bytes(zipped(("meta.npy", npy_of_text(b'{"format_version": 2, "all": "new"}'))))
+    assert_refused(path, "is of format version 2")
+
+
+class Canary:
+    """Sings when it is unpickled."""
+
+    def __init__(self, cage: Path) -> None:
+        self.cage = cage
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return os.mkdir, (str(self.cage),)
+
+
+@pytest.mark.parametrize("name", ["param/output.bias.npy", "meta.npy", "optimizer/velocity.npy", "param/new.npy"])
+def test_an_object_in_any_place_is_refused_and_never_run(path, data, name):
+    sang = path.with_name("sang")
+    objects = npy(np.array([Canary(sang)], dtype=object), allow_pickle=True)
+    path.write_bytes(zipped(*(members_of(data) | {name: objects}).items()))
+    assert_refused(path)
+    assert not sang.exists()
+    with np.load(path, allow_pickle=True) as file:  # the canary is a real one
+        file[name.removesuffix(".npy")]
+    assert sang.exists()
+
+
+def test_an_object_that_meta_calls_a_float_is_never_run(path, data):
+    sang = path.with_name("sang")
+    meta = read_meta(data)
+    meta["arrays"]["param/output.bias"]["dtype"] = "object"
+    objects = npy(np.array([Canary(sang)], dtype=object), allow_pickle=True)
+    members = members_of(data) | {"param/output.bias.npy": objects, "meta.npy": signed(meta)}
+    path.write_bytes(zipped(*members.items()))
+    assert_refused(path)
+    assert not sang.exists()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 9), np.float32),
+        np.zeros((10, 4), np.float32),
+        np.zeros(40, np.float32),
+        np.zeros((4, 10), np.float64),
+        np.zeros((4, 10), np.int32),
+        np.zeros((4, 10), ">f4"),
+        np.zeros((4, 10), np.float16),
+        np.asfortranarray(np.ones((4, 10), np.float32)),
+        np.zeros((4, 10), "S4"),
+    ],
+    ids=lambda array: f"{array.dtype.str}{array.shape}",
+)
+def test_an_array_of_another_shape_type_or_order_is_refused(path, data, array):
+    path.write_bytes(zipped(*(members_of(data) | {"param/output.weight.npy": npy(array)}).items()))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda weight: weight.view(np.int32),
+        lambda weight: weight.view(">f4"),
+        lambda weight: weight.view(np.float16),
+        lambda weight: weight.reshape(10, 4),
+        lambda weight: weight.reshape(10, 4).T,
+        lambda weight: weight.view("V4"),
+    ],
+)
+def test_the_right_bytes_under_a_header_that_says_something_else_are_refused(path, data, other):
+    disguised = npy(other(STATE.params["output.weight"]))
+    path.write_bytes(zipped(*(members_of(data) | {"param/output.weight.npy": disguised}).items()))
+    assert_refused(path, "another header")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32, np.complex64, ">f4"])
+def test_an_array_of_another_type_is_refused_even_if_meta_agrees(path, data, dtype):
+    path.write_bytes(forged(data, {"param/output.weight": np.ones((4, 10), dtype)}))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["param/output.weight", "optimizer/velocity"])
+def test_a_number_that_is_not_finite_is_refused_even_if_its_sum_is_right(path, data, name, value):
+    array = STATE.arrays()[name].copy()
+    array.flat[3] = value
+    path.write_bytes(forged(data, {name: array}))
+    assert_refused(path, "that are not finite")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["meta.npy", "param/output.bias.npy"])
+def test_a_member_that_is_there_twice_is_refused(path, data, name):
+    members = members_of(data)
+    path.write_bytes(zipped(*members.items(), (name, members[name])))
+    assert_refused(path, f"holds {name.removesuffix('.npy')!r} twice")
+
+
+@pytest.mark.parametrize("name", ["meta.npy", "param/output.bias.npy", "optimizer/velocity.npy"])
+def test_a_missing_member_is_refused(path, data, name):
+    members = members_of(data)
+    del members[name]
+    path.write_bytes(zipped(*members.items()))
+    assert_refused(path, name.removesuffix(".npy"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "param/more.npy",
+        "weights.npy",
+        "param/x",
+        "../param/x.npy",
+        "/etc/x.npy",
+        "param/a\nb\x1b[2J.npy",
+        f"param/{'x' * 60_000}.npy",
+    ],
+)
+def test_a_member_that_nobody_asked_for_is_refused(path, data, name):
+    path.write_bytes(zipped(*members_of(data).items(), (name, npy(np.zeros(3, np.float32)))))
+    assert_refused(path)
+
+
+def test_thousands_of_members_are_refused(path, data):
+    many = [(f"param/{i}.npy", b"") for i in range(2000)]
+    path.write_bytes(zipped(*members_of(data).items(), *many))
+    assert_refused(path, f"has {2000 + len(members_of(data))} members")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_members_are_refused(path, data, compression):
+    path.write_bytes(zipped(*members_of(data).items(), compression=compression))
+    assert_refused(path, "compressed")
+
+
+def test_members_that_merely_say_they_are_compressed_are_refused(path, data):
+    said = re.sub(rb"(PK\x01\x02.{6}|PK\x03\x04.{4})\0\0", lambda kept: kept[1] + b"\x08\0", data, flags=re.DOTALL)
+    assert said != data
+    path.write_bytes(said)
+    assert_refused(path, "compressed")
+
+
+def test_a_zip_bomb_is_refused_before_it_unfolds(path):
+    bomb = zipped(("meta.npy", bytes(2**27)), compression=zipfile.ZIP_DEFLATED)
+    path.write_bytes(bomb)
+    with little_memory():
+        assert_refused(path, "compressed")
+
+
+def test_members_that_share_their_bytes_are_refused(path, data):
+    damaged = bytearray(data)
+    first, second, *_ = entries_of(data)
+    damaged[second + 42 : second + 46] = damaged[first + 42 : first + 46]  # where its member begins
+    path.write_bytes(damaged)
+    assert_refused(path, "in the bytes of another member")
+
+
+class little_memory:  # noqa: N801 - it reads as a statement
+    """Fails when more than 4 MiB are set aside inside the block."""
+
+    def __enter__(self) -> None:
+        tracemalloc.start()
+
+    def __exit__(self, *_: object) -> None:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 4 * 2**20
+
+
+def header(descr: str, shape: str) -> bytes:
+    """The header of a .npy member, whatever it claims."""
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    body = (text + " " * (-(len(text) + 11) % 64) + "\n").encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [[10**12], [2**40, 2**40], [2**62, 4], [0, 10**15], [-1, -40], [-40], [41], [39], [1e300], [10**400]],
+    ids=lambda shape: str(shape)[:20],
+)
+def test_a_shape_that_asks_for_the_sky_sets_no_memory_aside(path, data, shape):
+    meta = read_meta(data)
+    meta["arrays"]["param/output.weight"]["shape"] = shape
+    claimed = header("<f4", str(tuple(shape))) + bytes(160)
+    members = members_of(data) | {"param/output.weight.npy": claimed, "meta.npy": signed(meta)}
+    path.write_bytes(zipped(*members.items()))
+    with little_memory():
+        assert_refused(path, "in another size than its shape asks for")
+
+
+@pytest.mark.parametrize("shape", [["4", "10"], [True] * 40, {"4": 10}, "4", None, [None], [[4], [10]]])
+def test_a_shape_that_is_no_list_of_numbers_is_refused(path, data, shape):
+    meta = read_meta(data)
+    meta["arrays"]["param/output.weight"]["shape"] = shape
+    path.write_bytes(zipped(*(members_of(data) | {"meta.npy": signed(meta)}).items()))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize(("fields", "reason"), [([20], "compressed"), ([24], "compressed"), ([20, 24], "is cut off")])
+@pytest.mark.parametrize("size", [2**31, 2**32 - 2, 10_000])
+def test_a_member_that_claims_another_size_sets_no_memory_aside(path, data, size, fields, reason):
+    damaged = bytearray(data)
+    for entry in entries_of(data):
+        for field in fields:
+            damaged[entry + field : entry + field + 4] = struct.pack("<I", size)
+    path.write_bytes(damaged)
+    with little_memory():
+        assert_refused(path, reason)
+
+
+@pytest.mark.parametrize("depth", [11, 300, 480, 900, 990, 20_000, 100_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_meta_nested_too_deeply_is_refused(path, data, depth, brackets):
+    opening, closing = ("[", "]") if brackets == "[]" else ('{"a":', "}")
+    text = json.dumps(read_meta(data) | {"about": "HERE"}).replace('"HERE"', opening * depth + "1" + closing * depth)
+    path.write_bytes(zipped(*(members_of(data) | {"meta.npy": npy_of_text(text.encode())}).items()))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize("depth", [10, 100, 300, 480])  # JSON itself can bear more
+def test_meta_nested_too_deeply_is_refused_even_if_its_sum_is_right(path, data, depth):
+    nested: Any = 1
+    for _ in range(depth):
+        nested = {"a": nested}
+    path.write_bytes(forged(data, about=nested))
+    assert_refused(path, "nested too deeply")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": "1"},
+        {"epoch": None},
+        {"epoch": -1},
+        {"batch": 1.5},
+        {"step": [7]},
+        {"step": -7},
+        {"step": 10**400},
+        {"config": []},
+        {"config": "mnist.yaml"},
+        {"totals": []},
+        {"totals": {"loss": "0", "correct": 0, "images": 0}},
+        {"totals": {"loss": None}},
+        {"generators": None},
+        {"best": []},
+        {"best": 0},
+        {"best": {}},
+        {"best": {"epoch": 1}},
+        {"best": {"epoch": "1", "loss": 1, "accuracy": 1}},
+        {"best": {"epoch": 1, "loss": None, "accuracy": 1}},
+        {"history": {}},
+        {"history": None},
+        {"history": [1]},
+        {"history": [{}]},
+        {"history": [{"epoch": "first"}]},
+        {"about": "nnctl"},
+        {"arrays": []},
+        {"arrays": {}},
+        {"unknown": 1},
+        {"totals": {"loss": float("nan")}},
+        {"totals": {"loss": float("inf")}},
+    ],
+    ids=lambda change: str(change)[:60],
+)
+def test_a_meta_entry_of_the_wrong_kind_is_refused_even_if_its_sum_is_right(path, data, change):
+    path.write_bytes(forged(data, **change))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Meta)])
+def test_a_missing_meta_field_is_refused_even_if_the_sum_is_right(path, data, field):
+    meta = read_meta(data)
+    del meta[field]
+    path.write_bytes(zipped(*(members_of(data) | {"meta.npy": signed(meta)}).items()))
+    assert_refused(path, "missing or unknown fields")
+
+
+def test_a_number_beyond_all_floats_is_refused(path, data):
+    text = json.dumps(read_meta(data)).replace("1e-17", "1e400")
+    path.write_bytes(zipped(*(members_of(data) | {"meta.npy": npy_of_text(text.encode())}).items()))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize("described", [None, 3, [], {}, {"shape": [4, 10]}, {"shape": None, "dtype": "x", "sha256": 1}])
+def test_an_array_that_meta_does_not_describe_is_refused(path, data, described):
+    meta = read_meta(data)
+    meta["arrays"]["param/output.weight"] = described
+    path.write_bytes(zipped(*(members_of(data) | {"meta.npy": signed(meta)}).items()))
+    assert_refused(path)

@@ -1,0 +1,238 @@
+"""Durable writes: a file is whole or absent, and what was there before survives every failure."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnctl import durable
+from nnctl.errors import CheckpointError, StorageError
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions, and syncs no folders")
+
+
+@pytest.fixture(params=["absent", "there before"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A destination, once without and once with an older file."""
+    if request.param == "there before":
+        (tmp_path / "file").write_bytes(b"old")
+    return tmp_path / "file"
+
+
+@pytest.fixture(autouse=True)
+def _restore_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def refuse(number: int) -> Callable[..., Any]:
+    """A file system call that fails as the operating system would make it fail."""
+
+    def call(*_: object, **__: object) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def write_in_pieces(path: Path, **options: Any) -> None:
+    with durable.whole_file(path, **options) as file:
+        file.write(b"new ")
+        file.write(b"content")
+
+
+def test_what_was_written_is_there_and_nothing_else(path):
+    write_in_pieces(path)
+    assert contents(path.parent) == {"file": b"new content"}
+
+
+def test_until_the_block_ends_readers_see_what_was_there_before(path):
+    before = contents(path.parent).get("file")
+    with durable.whole_file(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert contents(path.parent).get("file") == before
+
+
+@pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt(), CheckpointError("what")])
+def test_a_failure_in_the_block_leaves_no_trace_and_is_passed_on_unchanged(path, failure):
+    before = contents(path.parent)
+    with pytest.raises(type(failure)) as caught, durable.whole_file(path) as file:  # noqa: PT012
+        file.write(b"half")
+        raise failure
+    assert caught.value is failure
+    assert contents(path.parent) == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_file_system_that_refuses_leaves_what_was_there(monkeypatch, path, call, number):
+    before = contents(path.parent)
+    monkeypatch.setattr(durable.os, call, refuse(number))
+    with pytest.raises(StorageError) as caught:
+        write_in_pieces(path)
+    assert caught.value.message == f"cannot write {path}: {os.strerror(number)}"
+    assert caught.value.hint == "check free space and permissions there"
+    assert caught.value.exit_code == 6
+    assert contents(path.parent) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_while_writing_is_reported(monkeypatch, path):
+    before = contents(path.parent)
+    really_open = Path.open
+    monkeypatch.setattr(Path, "open", lambda _, mode: really_open(Path("/dev/full"), mode.replace("x", "w")))
+    with pytest.raises(StorageError, match="No space left"), durable.whole_file(path) as file:
+        file.write(b"x")
+    monkeypatch.undo()
+    assert contents(path.parent) == before
+
+
+def test_a_temporary_file_that_cannot_even_be_removed_does_not_hide_the_reason(monkeypatch, path):
+    monkeypatch.setattr(durable.os, "fsync", refuse(errno.ENOSPC))
+    monkeypatch.setattr(durable.Path, "unlink", refuse(errno.EROFS))
+    with pytest.raises(StorageError, match="No space left"):
+        write_in_pieces(path)
+
+
+def test_verify_sees_every_byte_before_the_file_takes_its_name(path):
+    before = contents(path.parent).get("file")
+    seen = []
+
+    def verify(written: Path) -> None:
+        seen.append(written.read_bytes())
+        assert contents(path.parent).get("file") == before
+
+    write_in_pieces(path, verify=verify)
+    assert seen == [b"new content"]
+
+
+def test_a_verify_that_raises_keeps_the_old_file(path):
+    before = contents(path.parent)
+
+    def verify(_: Path) -> None:
+        raise CheckpointError("the disk gave back something else")
+
+    with pytest.raises(CheckpointError, match="something else"):
+        write_in_pieces(path, verify=verify)
+    assert contents(path.parent) == before
+
+
+@posix
+def test_the_file_is_synced_then_verified_then_named_then_the_folder_is_synced(monkeypatch, path):
+    calls: list[str] = []
+    really_sync, really_replace = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        calls.append("sync folder" if is_folder else f"sync file of {os.fstat(descriptor).st_size} bytes")
+        really_sync(descriptor)
+
+    def replace(*arguments: Any) -> None:
+        calls.append("replace")
+        really_replace(*arguments)
+
+    monkeypatch.setattr(durable.os, "fsync", fsync)
+    monkeypatch.setattr(durable.os, "replace", replace)
+    write_in_pieces(path, verify=lambda _: calls.append("verify"))
+    assert calls == ["sync file of 11 bytes", "verify", "replace", "sync folder"]
+
+
+@posix
+def test_a_folder_that_cannot_be_synced_is_not_a_success(monkeypatch, path):
+    really_sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        really_sync(descriptor)
+
+    monkeypatch.setattr(durable.os, "fsync", fsync)
+    with pytest.raises(StorageError, match=r"cannot write .*file: Input/output error"):
+        write_in_pieces(path)
+
+
+@posix
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o002])
+def test_permissions_are_those_of_the_users_umask(path, umask):
+    os.umask(umask)
+    durable.write_whole(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@posix
+def test_a_link_is_followed_so_that_the_file_it_names_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    target = tmp_path / "far" / "target"
+    target.write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    durable.write_whole(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert contents(tmp_path / "far") == {"target": b"new"}
+
+
+def test_a_missing_folder_is_a_storage_error(tmp_path):
+    path = tmp_path / "missing" / "file"
+    with pytest.raises(StorageError) as caught:
+        durable.write_whole(path, b"new")
+    assert caught.value.message == f"cannot write {path}: {os.strerror(errno.ENOENT)}"
+
+
+def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(StorageError, match="cannot write"):
+        durable.write_whole(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_make_folder_makes_those_above_too_and_minds_none_that_is_there(tmp_path):
+    durable.make_folder(tmp_path / "a" / "b")
+    durable.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError) as caught:
+        durable.make_folder(tmp_path / "file")
+    assert caught.value.message.startswith(f"cannot create the folder {tmp_path / 'file'}: ")
+
+
+def test_a_killed_process_leaves_a_temporary_file_that_sweep_removes(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    program = "import os, sys; from pathlib import Path; from nnctl.durable import whole_file\n"
+    program += "with whole_file(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "file")], check=False)
+    assert killed.returncode == 9
+    assert len(contents(tmp_path)) == 2
+    durable.sweep(tmp_path)
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+def test_sweep_removes_no_file_of_others(tmp_path):
+    others = ["last.npz", "x.tmp", ".nnctl-", ".nnctl-notes.txt", "my.nnctl-1.tmp", ".other-1.tmp"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"theirs")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / ".nnctl-1.tmp").write_bytes(b"of another folder")
+    (tmp_path / ".nnctl-0123456789abcdef.tmp").write_bytes(b"ours")
+    durable.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "below"])
+    assert (tmp_path / "below" / ".nnctl-1.tmp").exists()
+
+
+def test_sweep_of_a_missing_folder_does_nothing(tmp_path):
+    durable.sweep(tmp_path / "missing")
