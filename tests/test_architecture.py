@@ -19,7 +19,7 @@ HOUSE = Path(nnctl.__file__).parent
 # From the ground up: a room imports only from lines below its own. A package is one room with all its modules.
 LINES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("blas", "durable"),
+    ("blas", "durable", "npz"),
     ("nn", "config"),
     ("data", "checkpoint"),
     ("build", "rundir"),
@@ -41,7 +41,7 @@ DOORWAYS: dict[str, set[str]] = {
     "tqdm": {"cli"},
     "urllib3": {"data.download"},
     "yaml": {"config.files"},
-    "zipfile": {"checkpoint"},
+    "zipfile": {"npz", "checkpoint"},
 }
 HEAVY = ("PIL", "filelock", "numpy", "pydantic", "requests", "threadpoolctl", "tqdm", "yaml")
 

@@ -340,7 +340,7 @@ def test_a_file_of_some_other_kind_is_refused(path, content):
 
 def test_an_npz_of_another_program_is_refused(path):
     np.savez(path, weights=np.zeros((784, 10), np.float32), bias=np.zeros(10, np.float32))
-    assert_refused(path, "which is no part of a checkpoint")
+    assert_refused(path, "is not an nnctl checkpoint: it has no meta entry")
 
 
 def test_a_file_cut_off_anywhere_is_refused(path, data):
@@ -393,7 +393,7 @@ def test_a_changed_weight_is_refused_even_with_its_crc_put_right(path, data):
     weight[-1] ^= 1
     members["param/output.weight.npy"] = bytes(weight)
     path.write_bytes(zipped(*members.items()))
-    assert_refused(path, "other bytes in 'param/output.weight.npy' than were saved")
+    assert_refused(path, "other bytes in 'param/output.weight' than were saved")
 
 
 @pytest.mark.parametrize("field", ["step", "epoch", "best", "history", "config"])

@@ -1,0 +1,112 @@
+"""A strict `.npz`: named arrays in a stored zip, written in one way and read only if written that way.
+
+Plain `np.load` reads these files as well. This reader unpickles nothing and parses no array header: who asks for an
+array says its shape and type, and the member must begin with the very header that such an array has.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+_MAX_MEMBERS = 1000
+
+
+class RefusedError(Exception):
+    """Why a file is not accepted."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file without waiting for the other end of a pipe; refuse anything but a regular file."""
+
+    def opener(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise RefusedError("is not a regular file")
+        return descriptor
+
+    return open(path, "rb", opener=opener)
+
+
+def write(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write arrays as members `<name>.npy`; their date is fixed, so that equal arrays make equal files."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            archive.writestr(info, _header(array.dtype, array.shape) + data)
+
+
+class Archive:
+    """An open file whose directory is in order: each name once, nothing packed, nothing larger than the file.
+
+    Args:
+        file: open for reading, at its start.
+
+    Attributes:
+        names: of the arrays in it.
+
+    Raises:
+        RefusedError: it is not such a file.
+        zipfile.BadZipFile, ...: it is no zip at all, or not a whole one.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._zip = zipfile.ZipFile(file)
+        self._members = self._checked(size=file.seek(0, os.SEEK_END))
+        self.names = self._members.keys()
+
+    def _checked(self, size: int) -> dict[str, zipfile.ZipInfo]:
+        infos = self._zip.infolist()
+        if len(infos) > _MAX_MEMBERS:
+            raise RefusedError(f"has {len(infos)} members")
+        members: dict[str, zipfile.ZipInfo] = {}
+        end = 0
+        for info in sorted(infos, key=lambda info: info.header_offset):
+            name = info.filename.removesuffix(".npy")
+            if name in members:
+                raise RefusedError(f"holds {name!r} twice")
+            if name == info.filename:
+                raise RefusedError(f"holds {name!r}, which is no array")
+            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
+                raise RefusedError(f"holds {name!r} compressed or encrypted")
+            if info.header_offset < end:
+                raise RefusedError(f"holds {name!r} in the bytes of another member")
+            end = info.header_offset + info.file_size
+            if end > size:
+                raise RefusedError("is cut off")
+            members[name] = info
+        return members
+
+    def length(self, name: str) -> int:
+        """How many bytes a one-dimensional uint8 array of this name has."""
+        return self._members[name].file_size - len(_header(np.dtype(np.uint8), (0,)))
+
+    def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+        """The bytes of an array, once its size and header are what this type and shape ask for."""
+        header = _header(dtype, shape)
+        expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
+        member = self._members[name]
+        if min(shape, default=0) < 0 or member.file_size != expected:
+            raise RefusedError(f"holds {name!r} in another size than its shape asks for")
+        with self._zip.open(member) as file:
+            if file.read(len(header)) != header:
+                raise RefusedError(f"holds {name!r} with another header than its shape asks for")
+            return file.read()
+
+
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """The `.npy` header, format 1.0, padded to a multiple of 64 bytes (numpy.lib.format describes it)."""
+    text = f"{{'descr': {np.lib.format.dtype_to_descr(dtype.newbyteorder('<'))!r}, 'fortran_order': False, "
+    text += f"'shape': {shape!r}, }}"
+    padding = -(len(text) + 11) % 64  # 10 bytes of magic, version and length before, one newline after
+    body = (text + " " * padding + "\n").encode("ascii")
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(body)) + body
