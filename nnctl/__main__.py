@@ -1,0 +1,6 @@
+"""`python -m nnctl` is `nnctl`."""
+
+from nnctl.cli import main
+
+if __name__ == "__main__":
+    main()

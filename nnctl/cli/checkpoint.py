@@ -1,0 +1,96 @@
+"""`nnctl checkpoint`: look into checkpoint files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnctl.cli import console, options
+from nnctl.errors import CheckpointError
+
+
+@click.group()
+def checkpoint() -> None:
+    """Inspect and verify checkpoints."""
+
+
+@options.command(checkpoint, name="info", examples="nnctl checkpoint info")
+@click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=options.PATH)
+@options.as_json
+def info(target: Path | None, as_json: bool) -> None:
+    """Show what a checkpoint holds; by default the best one of the newest run."""
+    from nnctl import checkpoint as checkpoints
+    from nnctl import rundir
+
+    path = rundir.find_checkpoint(target)
+    loaded = checkpoints.load(path)
+    meta = loaded.meta
+    arrays = {name: list(array.shape) for name, array in loaded.arrays().items()}
+    report: dict[str, Any] = {
+        "checkpoint": str(path),
+        "format_version": checkpoints.FORMAT_VERSION,
+        "epoch": meta.epoch,
+        "step": meta.step,
+        "batch": meta.batch,
+        "best": meta.best,
+        "digest": loaded.digest(),
+        "arrays": arrays,
+        "about": meta.about,
+    }
+    if as_json:
+        console.result_json(report | {"config": meta.config, "history": meta.history})
+        return
+    position = f" and {meta.batch} batches" if meta.batch else ""
+    console.result(f"checkpoint  {path}")
+    console.result(f"digest      {report['digest']}")
+    console.result(
+        f"trained     {meta.epoch} epochs{position}, {meta.step:,} steps, by nnctl {meta.about.get('nnctl')}"
+    )
+    if meta.best:
+        console.result(
+            f"best        epoch {meta.best['epoch']}: validation accuracy {100 * meta.best['accuracy']:.2f} %, "
+            f"loss {meta.best['loss']:.4f}"
+        )
+    for name, shape in arrays.items():
+        console.result(f"array       {name} ({', '.join(map(str, shape))})")
+
+
+@options.command(checkpoint, name="verify", examples="nnctl checkpoint verify runs/*/checkpoints/*.npz")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=options.PATH)
+@options.as_json
+def verify(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Check every byte of checkpoints; a run directory stands for all that it holds."""
+    from nnctl import build
+    from nnctl import checkpoint as checkpoints
+
+    failed = 0
+    files = [file for path in paths for file in (sorted(path.glob("checkpoints/*.npz")) if path.is_dir() else [path])]
+    for path in files:
+        entry: dict[str, Any] = {"path": str(path), "ok": True}
+        try:
+            loaded = checkpoints.load(path)
+            build.trained_network(loaded, str(path))
+            entry["digest"] = loaded.digest()
+        except CheckpointError as error:
+            failed += 1
+            entry |= {"ok": False, "error": error.message}
+        if as_json:
+            console.result_json(entry)
+        else:
+            console.result(f"{path}: ok" if entry["ok"] else f"damaged: {entry['error']}")
+    if not files:
+        raise CheckpointError("there is no checkpoint in those folders", "name run directories or .npz files")
+    if failed:
+        raise CheckpointError(f"{failed} of {len(files)} checkpoints cannot be used", "train again, or restore a copy")
+
+
+@options.command(checkpoint, name="digest", examples="nnctl checkpoint digest")
+@click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=options.PATH)
+def digest(target: Path | None) -> None:
+    """Print the SHA-256 of the state of learning: equal digests, equal networks."""
+    from nnctl import checkpoint as checkpoints
+    from nnctl import rundir
+
+    console.result(checkpoints.load(rundir.find_checkpoint(target)).digest())

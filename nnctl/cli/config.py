@@ -1,0 +1,78 @@
+"""`nnctl config`: see, check and begin configurations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from nnctl.cli import console, options
+from nnctl.errors import ConfigError
+
+
+@click.group()
+def config() -> None:
+    """Show, check and start configurations."""
+
+
+@options.command(config, name="show", examples="nnctl config show\nnnctl config show configs/tiny.toml --origin")
+@options.config_file
+@options.overrides
+@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@options.as_json
+def show(*, config_path: Path | None, overrides: tuple[str, ...], origin: bool, as_json: bool) -> None:
+    """Print the resolved configuration: CONFIG, variables and overrides laid over the defaults."""
+    from nnctl.config import load, to_mapping, to_yaml
+
+    resolved = load(config_path, overrides)
+    if as_json:
+        console.result_json({"config": to_mapping(resolved.config), **({"origin": resolved.origin} if origin else {})})
+    elif origin:
+        console.result(to_yaml(resolved.config, resolved.origin).rstrip("\n"))
+    else:
+        console.result(to_yaml(resolved.config).rstrip("\n"))
+
+
+@options.command(config, name="check", examples="nnctl config check configs/mnist.yaml configs/tiny.toml")
+@click.argument("paths", metavar="CONFIG...", nargs=-1, required=True, type=options.PATH)
+def check(paths: tuple[Path, ...]) -> None:
+    """Validate configuration files; every mistake of every file is reported."""
+    from nnctl.config import load
+
+    failed: list[ConfigError] = []
+    for path in paths:
+        try:
+            load(path)
+            console.result(f"{path}: ok")
+        except ConfigError as error:
+            failed.append(error)
+    if failed:
+        raise ConfigError("\n".join(error.message for error in failed), failed[-1].hint)
+
+
+@options.command(config, name="schema", examples="nnctl config schema > nnctl.schema.json")
+def schema() -> None:
+    """Print a JSON Schema, with which editors complete and check configurations."""
+    from nnctl.config import schema as make
+
+    console.result(json.dumps(make(), indent=2))
+
+
+@options.command(config, name="init", examples="nnctl config init my.yaml")
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+def init(file: Path | None, force: bool) -> None:
+    """Write a commented starter configuration to FILE, or print it."""
+    from nnctl.config import starter
+    from nnctl.durable import write_whole
+
+    if file is None:
+        console.result(starter().rstrip("\n"))
+        return
+    if file.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{file}: the starter is YAML", "choose a name that ends in .yaml")
+    if file.exists() and not force:
+        raise ConfigError(f"{file}: exists already", "choose another name, or overwrite it with --force")
+    write_whole(file, starter().encode())
+    console.result(f"{file}: edit it, then nnctl train {file}")

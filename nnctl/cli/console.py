@@ -1,0 +1,152 @@
+"""What reaches the terminal: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, TypeVar
+
+import click
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+
+
+def prepare() -> None:
+    """Let no character crash an output stream that cannot write it."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def result(text: str = "") -> None:
+    """Write a line of the result to standard output."""
+    click.echo(text, color=is_colourful(sys.stdout))
+
+
+def result_json(value: dict[str, Any]) -> None:
+    """Write one JSON object to standard output, on one line, with the version of its schema."""
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **value}, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Write a line that is not part of the result to standard error; a standard error that is gone is no error."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True, color=is_colourful(sys.stderr))
+
+
+def warning(text: str) -> None:
+    """Say something that the user should not miss, though work goes on."""
+    note(f"nnctl: {click.style('warning', fg='yellow', bold=True)}: {_printable_lines(text)}")
+
+
+def error(message: str, hint: str = "") -> None:
+    """Say what went wrong and what to do about it."""
+    note(f"nnctl: {click.style('error', fg='red', bold=True)}: {_printable_lines(message)}")
+    if hint:
+        note(f"hint: {_printable_lines(hint)}")
+
+
+def printable(text: str) -> str:
+    """Escape what is no character to be seen: the name of a file may hold line ends and a terminal's commands."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a person watches this stream on a terminal that can move its cursor."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def is_colourful(stream: IO[str] | None) -> bool:
+    """Whether colours are welcome (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def speaks_unicode(stream: IO[str] | None) -> bool:
+    """Whether block characters can be written to this stream."""
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "").startswith("utf")
+
+
+class TrainingBar:
+    """One bar for a whole training on a terminal, with lines written above it; elsewhere the lines alone.
+
+    Args:
+        done, total: steps done already and in all.
+        shown: whether to show anything.
+    """
+
+    def __init__(self, done: int, total: int, *, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+        if shown and is_terminal(sys.stderr):
+            from tqdm import tqdm
+
+            ascii_only = not speaks_unicode(sys.stderr)
+            self._bar = tqdm(desc="training", initial=done, total=total, leave=False, ascii=ascii_only, unit="step")
+
+    def __enter__(self) -> TrainingBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def watch(self, batches: Iterable[T]) -> Iterable[T]:
+        """Pass the batches of an epoch on, moving the bar by one for each."""
+        return batches if self._bar is None else self._moving(batches)
+
+    def _moving(self, batches: Iterable[T]) -> Iterator[T]:
+        for batch in batches:
+            yield batch
+            self._bar.update()
+
+    def write(self, line: str) -> None:
+        """Write a line to standard error, above the bar."""
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        elif self._shown:
+            note(line)
+
+
+@contextlib.contextmanager
+def byte_bars(*, shown: bool) -> Iterator[Any]:
+    """Give a callback (file, bytes done, bytes in all) that shows one bar for each file on a terminal.
+
+    Elsewhere it writes a line when a file begins.
+    """
+    current, bar = "", None
+
+    def update(file: str, done: int, total: int) -> None:
+        nonlocal current, bar
+        if file != current:
+            if bar is not None:
+                bar.close()
+            current, bar = file, _byte_bar(file, total)
+        if bar is not None:
+            bar.update(done - bar.n)
+
+    try:
+        yield update if shown else None
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _byte_bar(file: str, total: int) -> Any:
+    if not is_terminal(sys.stderr):
+        note(f"fetching {file} ({total:,} bytes)")
+        return None
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=file, total=total, unit="B", unit_scale=True, unit_divisor=1024, ascii=not speaks_unicode(sys.stderr)
+    )

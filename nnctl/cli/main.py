@@ -1,0 +1,125 @@
+"""The `nnctl` command itself, and the one boundary at which every error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from nnctl import __version__
+from nnctl.cli import console
+from nnctl.cli.checkpoint import checkpoint
+from nnctl.cli.config import config
+from nnctl.cli.data import data
+from nnctl.cli.eval import evaluate
+from nnctl.cli.predict import predict
+from nnctl.cli.train import train
+from nnctl.errors import NnctlError, StorageError
+
+EXIT_INTERNAL = 1
+EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="nnctl %(version)s")
+def nnctl() -> None:
+    """Train neural networks on MNIST, measure them, and let them read your own digits.
+
+    \b
+    Start here:
+      nnctl train                          learn to read digits, in a few seconds
+      nnctl data export test:7 digit.png   save a digit as a picture
+      nnctl predict digit.png              let the network read it
+    """
+
+
+for command in (train, evaluate, predict, data, config, checkpoint):
+    nnctl.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    _open_missing_streams()
+    console.prepare()
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command; the only place that turns an exception into words and a number."""
+    if "_NNCTL_COMPLETE" in os.environ:
+        nnctl.main(arguments, prog_name="nnctl")
+    try:
+        with nnctl.make_context("nnctl", arguments) as context:
+            nnctl.invoke(context)
+    except BaseException as error:
+        if "--debug" in arguments and not isinstance(error, click.exceptions.Exit | SystemExit):
+            console.note(traceback.format_exc().rstrip())
+        return _report(error)
+    return 0
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong on standard error, and return the exit code."""
+    match error:
+        case NnctlError():
+            console.error(error.message, error.hint)
+            return error.exit_code
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.exceptions.NoArgsIsHelpError():
+            console.note(error.format_message())
+            return error.exit_code
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "nnctl"
+            console.error(error.format_message(), f"see {path} --help")
+            return error.exit_code
+        case click.ClickException():
+            console.error(error.format_message())
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            console.error("interrupted")
+            return 128 + signal.SIGINT
+        case SystemExit():
+            console.error("terminated")
+            return error.code if isinstance(error.code, int) else EXIT_INTERNAL
+        case BrokenPipeError():
+            _discard_output()
+            return EXIT_NO_READER
+        case OSError():
+            where = error.filename or "standard output"  # the one stream that the library has no name for
+            return _report(StorageError.from_os_error(f"use {where}", error))
+        case MemoryError():
+            return _report(StorageError("not enough memory", "choose a smaller network or batch"))
+        case _:
+            what = str(error).partition("\n")[0]
+            console.error(
+                f"internal error: {type(error).__name__}: {what}", "this is a bug in nnctl; --debug shows where"
+            )
+            return EXIT_INTERNAL
+
+
+def _terminate(signum: int, _: FrameType | None) -> NoReturn:
+    """Leave through every `finally` on SIGTERM."""
+    raise SystemExit(128 + signum)
+
+
+def _open_missing_streams() -> None:
+    """Give descriptors 0 to 2 something to point at, so that no data file is opened in their place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _discard_output() -> None:
+    """Point standard output at nothing, so that what is left in its buffer fails no more."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)

@@ -1,0 +1,121 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnctl.cli import console
+
+if TYPE_CHECKING:
+    from nnctl.config.models import DataConfig
+    from nnctl.data.datasets import Dataset
+
+
+class Threads(click.ParamType[int | str]):
+    """A number of threads, or auto."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Accept a whole number from 1 to 1024, or auto."""
+        if value == "auto":
+            return "auto"
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= 1024:
+            self.fail(f"{value!r} is neither auto nor a whole number from 1 to 1024", param, ctx)
+        return number
+
+
+class AnyPath(click.Path):
+    """A path that is not empty, as that of an unset shell variable is; it would stand for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Accept any other path: whether it can be read is found out, and told, on reading."""
+        if not os.fspath(value):
+            self.fail("a path cannot be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = AnyPath(path_type=Path, readable=False)
+
+
+def command(
+    group: click.Group | None = None, *, name: str, examples: str
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command whose help ends with examples, and which can show the traceback of an error."""
+    lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        make = group.command if group is not None else click.command
+        made: click.Command = make(name, epilog=f"\b\nExamples:\n{lines}")(function)
+        made.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+        )
+        return made
+
+    return decorate
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object a line.")
+quiet = click.option("--quiet", "-q", is_flag=True, help="No progress; only the result and errors.")
+data_dir = click.option("--data-dir", type=PATH, metavar="DIR", help="Where the dataset files are, or will be kept.")
+offline = click.option("--offline", is_flag=True, default=None, help="Never use the network.")
+threads = click.option("--threads", type=Threads(), metavar="N|auto", help="Threads for matrix products.")
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as train.epochs=3."
+)
+config_file = click.argument("config_path", metavar="[CONFIG]", required=False, type=PATH)
+
+
+def settings(
+    data_dir: Path | None = None, offline: bool | None = None, threads: int | str | None = None
+) -> dict[str, object]:
+    """The dedicated options by the dotted path of the key that each stands for; None where not given."""
+    return {
+        "data.dir": None if data_dir is None else str(data_dir),
+        "data.offline": offline or None,
+        "train.threads": threads,
+    }
+
+
+def mirrors() -> Sequence[str]:
+    """The mirrors in NNCTL_MIRRORS, separated by spaces or commas; they are tried before the known ones."""
+    return os.environ.get("NNCTL_MIRRORS", "").replace(",", " ").split()
+
+
+def export_command(sample: str, data: DataConfig) -> str:
+    """What to paste into a shell to see a sample of this data as a picture."""
+    words = ["nnctl", "data", "export", sample, "digit.png"]
+    if data.dataset != "mnist":
+        words += ["--dataset", data.dataset]
+    if data.dir != "data":
+        words += ["--data-dir", data.dir]
+    return shlex.join(words)
+
+
+def load_dataset(data: DataConfig, *, quiet: bool) -> Dataset:
+    """Fetch what is missing, check and read the dataset; say loudly if synthetic digits stand in for MNIST."""
+    from nnctl.data import datasets
+
+    with console.byte_bars(shown=not quiet) as progress:
+        dataset = datasets.load(
+            data.dataset,
+            Path(data.dir),
+            offline=data.offline,
+            mirrors=mirrors(),
+            progress=progress,
+            warn=console.warning,
+        )
+    if dataset.fallback:
+        console.warning(f"MNIST cannot be had: {dataset.fallback}")
+        console.warning("using SYNTHETIC digits instead; their accuracy says nothing about MNIST")
+    return dataset

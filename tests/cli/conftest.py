@@ -1,0 +1,120 @@
+"""The commands, called within the test's own process for speed, and a small trained network for them to use."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from nnctl.cli import main
+
+SMALL = (
+    "--set=data.dataset=synthetic",
+    "--set=data.train_limit=2000",
+    "--set=data.validation=500",
+    "--set=network.hidden=[16]",
+    "--set=train.epochs=2",
+    "--threads=1",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine take ten times longer."""
+    with threadpool_limits(1):
+        yield
+
+
+class Answer(NamedTuple):
+    """What a command leaves behind: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Standard output, which must be one JSON object on one line."""
+        (line,) = self.out.splitlines()
+        value: dict[str, Any] = json.loads(line)
+        return value
+
+
+def call(*arguments: object, stdin: bytes = b"") -> Answer:
+    """Run nnctl in this process, from `main` on, in the folder the process is in."""
+    out, err = io.StringIO(), io.StringIO()
+    usual = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nnctl.blas.configure", lambda _: None)  # NumPy is loaded already
+        patch.setattr(sys, "argv", ["nnctl", *map(str, arguments)])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with streams[0], streams[1], pytest.raises(SystemExit) as leaving:
+            main()
+    signal.signal(signal.SIGTERM, usual)
+    assert isinstance(leaving.value.code, int)
+    return Answer(leaving.value.code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """`cli("train", "--quiet")` in the test's own empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return call
+
+
+@pytest.fixture(scope="session")
+def small(drawn_dir: Path) -> tuple[object, ...]:
+    """Arguments that make `train` fast."""
+    return (*SMALL, "--data-dir", drawn_dir)
+
+
+@pytest.fixture(scope="session")
+def small_run(small: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two quick epochs, for reading only."""
+    folder = tmp_path_factory.mktemp("small") / "run"
+    trained = call("train", *small, "--run-dir", folder, "--quiet")
+    assert trained.code == 0, trained.err
+    return folder
+
+
+@pytest.fixture
+def own_run(small_run: Path, tmp_path: Path) -> Path:
+    """A copy of the small run, as the newest one of the test's own folder."""
+    return Path(shutil.copytree(small_run, tmp_path / "runs" / "small"))
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """`terminal("train")` runs nnctl on a terminal of its own: exit code, and all that appeared there."""
+    pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+    import fcntl
+    import struct
+    import subprocess
+    import termios
+
+    def run(*arguments: object, **variables: str) -> tuple[int, str]:
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        environment |= {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", **variables}
+        command = [sys.executable, "-m", "nnctl", *map(str, arguments)]
+        streams = {"stdin": follower, "stdout": follower, "stderr": follower}
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, **streams) as process:
+            os.close(follower)
+            shown = b""
+            with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an error
+                while piece := os.read(leader, 65536):
+                    shown += piece
+        os.close(leader)
+        return process.returncode, shown.decode()
+
+    return run

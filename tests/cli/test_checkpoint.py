@@ -1,0 +1,76 @@
+"""`nnctl checkpoint`: what a file holds, whether it is whole, and the number that identifies it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def test_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path) -> None:
+    code, out, err = cli("checkpoint", "info", small_run)
+    assert (code, err) == (0, "")
+    lines = dict(line.split(None, 1) for line in out.splitlines() if not line.startswith("array"))
+    assert lines["checkpoint"] == str(small_run / "checkpoints" / "best.npz")
+    assert lines["digest"] == cli("checkpoint", "digest", small_run)[1].strip()
+    assert lines["trained"].startswith("2 epochs, 64 steps")
+    assert lines["best"].startswith("epoch 2: validation accuracy")
+    assert "array       param/hidden1.weight (784, 16)" in out
+
+
+def test_info_tells_programs_more(cli: Cli, small_run: Path) -> None:
+    code, out, _ = cli("checkpoint", "info", small_run, "--json")
+    assert code == 0
+    info = json.loads(out)
+    assert info["schema_version"] == 1
+    assert info["format_version"] == 1
+    assert (info["epoch"], info["step"], info["batch"]) == (2, 64, 0)
+    assert info["arrays"]["param/output.bias"] == [10]
+    assert info["config"]["network"]["hidden"] == [16]
+    assert [entry["epoch"] for entry in info["history"]] == [1, 2]
+
+
+def test_the_digest_is_the_one_that_training_reported(cli: Cli, small_run: Path) -> None:
+    reported = json.loads((small_run / "run.json").read_text("utf-8"))["digest"]
+    last = small_run / "checkpoints" / "last.npz"
+    assert cli("checkpoint", "digest", last) == (0, f"{reported}\n", "")
+
+
+def test_verify_accepts_files_and_whole_runs(cli: Cli, own_run: Path) -> None:
+    files = [own_run / "checkpoints" / name for name in ("best.npz", "last.npz")]
+    expected = "".join(f"{file}: ok\n" for file in files)
+    assert cli("checkpoint", "verify", *files) == (0, expected, "")
+    assert cli("checkpoint", "verify", own_run) == (0, expected, "")
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_verify_names_the_damaged_among_the_good(as_json: bool, cli: Cli, own_run: Path) -> None:
+    best, last = (own_run / "checkpoints" / name for name in ("best.npz", "last.npz"))
+    content = bytearray(best.read_bytes())
+    content[len(content) // 2] ^= 1  # a single bit, within an array
+    best.write_bytes(content)
+    code, out, err = cli("checkpoint", "verify", own_run, *(["--json"] if as_json else []))
+    assert code == 4
+    assert "1 of 2 checkpoints cannot be used" in err
+    first, second = out.splitlines()
+    if as_json:
+        assert json.loads(first).items() >= {"path": str(best), "ok": False}.items()
+        assert json.loads(second).items() >= {"path": str(last), "ok": True}.items()
+    else:
+        assert first.startswith(f"damaged: {best}: ")
+        assert second == f"{last}: ok"
+
+
+@pytest.mark.parametrize("command", ["info", "digest"])
+def test_the_newest_run_is_meant_unless_another_is_named(command: str, cli: Cli, own_run: Path) -> None:
+    relative = own_run.relative_to(Path.cwd())
+    assert cli("checkpoint", command) == cli("checkpoint", command, relative)
+    assert cli("checkpoint", command)[0] == 0
+
+
+def test_looking_needs_neither_the_data_nor_the_lock(cli: Cli, own_run: Path) -> None:
+    before = sorted(path.name for path in own_run.rglob("*"))
+    assert cli("checkpoint", "info", own_run)[0] == 0
+    assert sorted(path.name for path in own_run.rglob("*")) == before

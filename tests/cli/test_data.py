@@ -1,0 +1,183 @@
+"""`nnctl data`: files come from a mirror, are checked, and samples become pictures."""
+
+import dataclasses
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pytest_httpserver import HTTPServer
+
+from nnctl.data import datasets, idx
+from nnctl.data.datasets import DATASETS
+
+Cli = Callable[..., tuple[int, str, str]]
+
+NAMES = [file.name for file in DATASETS["mnist"].files]
+
+
+@pytest.fixture
+def arrays() -> dict[str, NDArray[np.uint8]]:
+    """A dataset of 20 + 10 images of noise, by file name."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, 30, np.uint8)
+    return dict(zip(NAMES, (images[:20], labels[:20], images[20:], labels[20:]), strict=True))
+
+
+@pytest.fixture
+def mirror(arrays: dict[str, NDArray[np.uint8]], httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
+    """A mirror under /good/ for a small dataset that stands in the table for MNIST, whose own mirrors are gone."""
+    files = []
+    for name, values in arrays.items():
+        raw = idx.encode(values)
+        packed = gzip.compress(raw, mtime=0)
+        identity = len(packed), hashlib.sha256(packed).hexdigest(), len(raw), hashlib.sha256(raw).hexdigest()
+        files.append(datasets.DataFile(name, *identity))
+        httpserver.expect_request(f"/good/{name}.gz").respond_with_data(packed)
+    small = dataclasses.replace(DATASETS["mnist"], files=tuple(files), mirrors=())
+    monkeypatch.setitem(DATASETS, "mnist", small)
+    return httpserver
+
+
+# fetch
+
+
+def test_fetch_brings_four_verified_files(cli: Cli, mirror: HTTPServer) -> None:
+    code, out, err = cli("data", "fetch", "--mirror", mirror.url_for("/good/"))
+    assert code == 0
+    assert out.splitlines() == [str(Path("data/mnist") / f"{name}.gz") for name in NAMES]
+    assert [line.split()[:2] for line in err.splitlines()] == [["fetching", f"{name}.gz"] for name in NAMES]
+    assert cli("data", "verify")[0] == 0
+
+
+@pytest.mark.mnist
+def test_on_a_terminal_each_file_has_a_bar_with_its_bytes(
+    terminal: Callable[..., tuple[int, str]], mnist_dir: Path, httpserver: HTTPServer
+) -> None:
+    for name in NAMES:
+        httpserver.expect_request(f"/{name}.gz").respond_with_data((mnist_dir / "mnist" / f"{name}.gz").read_bytes())
+    code, shown = terminal("data", "fetch", "--mirror", httpserver.url_for("/"))
+    assert code == 0
+    last = [line.split("\r")[-1] for line in shown.replace("\r\n", "\n").split("\n")]
+    assert [line.split(":")[0] for line in last[:4]] == [f"{name}.gz" for name in NAMES]
+    assert all("100%" in line for line in last[:4])
+    assert "9.45M/9.45M" in last[0]
+
+
+def test_what_is_there_is_not_fetched_again_unless_forced(cli: Cli, mirror: HTTPServer) -> None:
+    fetch = ("data", "fetch", "--data-dir", "d", "--quiet", "--mirror", mirror.url_for("/good/"))
+    assert cli(*fetch)[0] == 0
+    first = len(mirror.log)
+    assert cli(*fetch) == (0, "".join(f"{Path('d/mnist') / name}.gz\n" for name in NAMES), "")
+    assert len(mirror.log) == first
+    assert cli(*fetch, "--force")[0] == 0
+    assert len(mirror.log) == 2 * first
+
+
+def test_mirrors_of_the_environment_come_after_those_of_the_command(
+    cli: Cli, mirror: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNCTL_MIRRORS", f"{mirror.url_for('/worse/')},{mirror.url_for('/good/')}")
+    code, _, err = cli("data", "fetch", "--mirror", mirror.url_for("/bad/"), "--quiet")
+    assert (code, err) == (0, "")
+    asked = [request.path.split("/")[1] for request, _ in mirror.log]
+    assert asked[:3] == ["bad", "worse", "good"]
+
+
+def test_when_every_mirror_fails_each_is_named_with_its_reason(cli: Cli, mirror: HTTPServer) -> None:
+    mirror.expect_request("/page/train-images-idx3-ubyte.gz").respond_with_data("<html>", content_type="text/html")
+    bad = [mirror.url_for(path) for path in ("/none/", "/page/")]
+    code, out, err = cli("data", "fetch", "--quiet", "--mirror", bad[0], "--mirror", bad[1])
+    assert (code, out) == (3, "")
+    assert f"{bad[0]}: HTTP 500" in err
+    assert f"{bad[1]}: sent a web page instead of the file" in err
+    assert err.splitlines()[-1].startswith("hint: ")
+    assert not list(Path("data").rglob("*.gz"))
+
+
+def test_auto_takes_mnist_if_a_mirror_has_it(cli: Cli, mirror: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNCTL_MIRRORS", mirror.url_for("/good/"))
+    code, out, err = cli(
+        "train", "--set=data.validation=5", "--set=train.epochs=1", "--run-dir", "run", "--quiet", "--json"
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out)["dataset"] == "mnist"
+    assert "dataset: mnist" in Path("run/config.yaml").read_text("utf-8")
+
+
+def test_synthetic_is_there_once_it_is_drawn(cli: Cli, drawn_dir: Path) -> None:
+    code, out, err = cli("data", "fetch", "synthetic", "--data-dir", drawn_dir, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["files"] == [str(drawn_dir / "synthetic" / name) for name in NAMES]
+
+
+# verify
+
+
+def test_verify_reports_every_file_and_fails_if_one_is_bad(cli: Cli, mirror: HTTPServer) -> None:
+    assert cli("data", "fetch", "--quiet", "--mirror", mirror.url_for("/good/"))[0] == 0
+    missing, damaged, *_ = (Path("data/mnist") / f"{name}.gz" for name in NAMES)
+    missing.unlink()
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    code, out, err = cli("data", "verify", "--json")
+    assert code == 3
+    assert "2 of the files are missing or damaged" in err
+    assert err.splitlines()[-1] == "hint: nnctl data fetch gets good copies"
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["missing", "damaged", "ok", "ok"]
+    _, out, _ = cli("data", "verify")
+    assert [line.split()[0] for line in out.splitlines()] == ["missing", "damaged", "ok", "ok"]
+
+
+def test_verify_changes_nothing(cli: Cli, tmp_path: Path) -> None:
+    assert cli("data", "verify", "mnist", "kmnist", "synthetic")[0] == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+# export
+
+
+@pytest.mark.parametrize(("sample", "index"), [("train:0", 0), ("train:19", 19), ("test:7", 27)])
+def test_an_exported_sample_has_the_very_pixels(
+    sample: str, index: int, cli: Cli, mirror: HTTPServer, arrays: dict[str, NDArray[np.uint8]]
+) -> None:
+    assert cli("data", "fetch", "--quiet", "--mirror", mirror.url_for("/good/"))[0] == 0
+    images = np.concatenate([arrays[NAMES[0]], arrays[NAMES[2]]])
+    labels = np.concatenate([arrays[NAMES[1]], arrays[NAMES[3]]])
+    answer = cli("data", "export", sample, "digit.png", "--offline")
+    assert answer == (0, f"digit.png: mnist {sample}, which is {labels[index]}\n", "")
+    with Image.open("digit.png") as picture:
+        assert picture.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(picture), images[index])
+
+
+def test_export_tells_programs_what_it_saved(cli: Cli, drawn_dir: Path) -> None:
+    labels = datasets.load("synthetic", drawn_dir).test_labels
+    code, out, err = cli(
+        "data", "export", "test:9999", "digit.png", "--dataset", "synthetic", "--data-dir", drawn_dir, "--json"
+    )
+    assert (code, err) == (0, "")
+    expected = {"file": "digit.png", "dataset": "synthetic", "split": "test", "index": 9999, "label": int(labels[-1])}
+    assert json.loads(out) == {"schema_version": 1} | expected
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ("test:10000", "test has the samples 0 to 9,999"),
+        ("train:60000", "train has the samples 0 to 59,999"),
+        ("test", "is not a sample such as test:7"),
+        ("test:-1", "is not a sample such as test:7"),
+        ("7", "is not a sample such as test:7"),
+    ],
+)
+def test_a_sample_that_is_not_there_is_refused(sample: str, words: str, cli: Cli, drawn_dir: Path) -> None:
+    code, out, err = cli("data", "export", sample, "x.png", "--dataset", "synthetic", "--data-dir", drawn_dir)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not Path("x.png").exists()

@@ -1,0 +1,176 @@
+"""`nnctl eval`: its numbers are those of a plain recomputation, and reach people and programs alike."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from nnctl.data import datasets
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+class Plain(NamedTuple):
+    """What one recomputation in float64 found: the mean loss, the predictions and the right answers."""
+
+    loss: float
+    predictions: NDArray[np.intp]
+    labels: NDArray[np.intp]
+
+
+def recomputed(run: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Plain:
+    """Let the best network of a small run (784-16-10, relu, cross-entropy) read images, step by plain step."""
+    with np.load(run / "checkpoints" / "best.npz") as saved:
+        params = {name.removeprefix("param/"): saved[name].astype(float) for name in saved if name != "meta"}
+    x = images.reshape(len(images), -1) / 255
+    hidden = np.maximum(0, x @ params["hidden1.weight"] + params["hidden1.bias"])
+    logits = hidden @ params["output.weight"] + params["output.bias"]
+    logits -= logits.max(axis=1, keepdims=True)
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    right = labels.astype(np.intp)
+    return Plain(-log_probs[np.arange(len(right)), right].mean(), logits.argmax(axis=1), right)
+
+
+@pytest.fixture(scope="module")
+def drawn(drawn_dir: Path) -> datasets.Dataset:
+    return datasets.load("synthetic", drawn_dir)
+
+
+@pytest.fixture
+def report(cli: Cli, small_run: Path, drawn_dir: Path) -> dict[str, Any]:
+    code, out, err = cli("eval", small_run, "--data-dir", drawn_dir, "--json")
+    assert (code, err) == (0, "")
+    value: dict[str, Any] = json.loads(out)
+    return value
+
+
+def test_the_numbers_are_those_of_a_plain_recomputation(
+    report: dict[str, Any], small_run: Path, drawn: datasets.Dataset
+) -> None:
+    plain = recomputed(small_run, drawn.test_images, drawn.test_labels)
+    confusion = np.zeros((10, 10), int)
+    np.add.at(confusion, (plain.labels, plain.predictions), 1)
+    assert report["loss"] == pytest.approx(plain.loss, rel=1e-5)
+    assert report["errors"] == (plain.predictions != plain.labels).sum()
+    assert report["accuracy"] == 1 - report["errors"] / 10_000
+    assert report["confusion"] == confusion.tolist()
+    for digit, entry in enumerate(report["classes"]):
+        called, are = plain.predictions == digit, plain.labels == digit
+        precision, recall = (called & are).sum() / called.sum(), (called & are).sum() / are.sum()
+        assert entry["precision"] == pytest.approx(precision)
+        assert entry["recall"] == pytest.approx(recall)
+        assert entry["f1"] == pytest.approx(2 / (1 / precision + 1 / recall))
+        assert entry["images"] == are.sum()
+
+
+def test_json_has_a_schema_that_programs_can_rely_on(report: dict[str, Any], small_run: Path) -> None:
+    assert report["schema_version"] == 1
+    assert report["checkpoint"] == str(small_run / "checkpoints" / "best.npz")
+    assert (report["dataset"], report["split"], report["images"]) == ("synthetic", "test", 10_000)
+    assert {"loss", "accuracy", "errors", "classes", "confusion", "worst"} <= report.keys()
+    assert all(entry.keys() == {"name", "precision", "recall", "f1", "images"} for entry in report["classes"])
+    assert all(entry.keys() == {"sample", "label", "prediction", "confidence"} for entry in report["worst"])
+
+
+def test_people_see_the_same_numbers(cli: Cli, report: dict[str, Any], small_run: Path, drawn_dir: Path) -> None:
+    code, out, err = cli("eval", small_run, "--data-dir", drawn_dir)
+    assert code == 0
+    assert "best.npz on the test images of synthetic" in err
+    assert out.startswith(f"accuracy {100 * report['accuracy']:.2f} %: {report['errors']:,} of 10,000 wrong")
+    rows = [line.split() for line in out.splitlines() if re.match(r"\d ", line)]
+    assert [len(row) for row in rows] == [8] * 10 + [11] * 10
+    assert [row[-1] for row in rows[:10]] == ["1,000"] * 10
+    counts = [[int(count.replace(".", "0")) for count in row[1:]] for row in rows[10:]]
+    assert counts == report["confusion"]
+
+
+@pytest.mark.parametrize("split", ["test", "validation", "train"])
+def test_each_split_is_that_of_the_run(
+    split: str, cli: Cli, small_run: Path, drawn_dir: Path, drawn: datasets.Dataset
+) -> None:
+    _, out, _ = cli("eval", small_run, "--data-dir", drawn_dir, "--split", split, "--json")
+    parts = {
+        "test": (drawn.test_images, drawn.test_labels),
+        "validation": (drawn.train_images[-500:], drawn.train_labels[-500:]),
+        "train": (drawn.train_images[:2000], drawn.train_labels[:2000]),
+    }
+    plain = recomputed(small_run, *parts[split])
+    report = json.loads(out)
+    assert report["images"] == len(plain.labels)
+    assert report["errors"] == (plain.predictions != plain.labels).sum()
+
+
+@pytest.mark.parametrize("split", ["test", "validation", "train"])
+def test_the_worst_mistakes_can_be_exported_and_looked_at(
+    split: str, cli: Cli, small_run: Path, drawn_dir: Path
+) -> None:
+    _, out, _ = cli("eval", small_run, "--data-dir", drawn_dir, "--split", split)
+    command = re.search(r"nnctl (data export .*)", out)
+    assert command
+    code, said, err = cli(*shlex.split(command[1]))
+    assert (code, err) == (0, "")
+    worst = re.search(r"worst mistakes.*\n.* is (\d), read as (\d) ", out)
+    assert worst
+    label, prediction = worst.groups()
+    assert said.endswith(f"which is {label}\n")
+    plain = recomputed(small_run, np.asarray(Image.open("digit.png"))[np.newaxis], np.array([int(label)], np.uint8))
+    assert plain.predictions == int(prediction) != int(label)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "code"), [("99", 9), ("99%", 9), ("0.99", 9), ("50%", 0), ("0.5", 0), ("5", 0), ("1", 9)]
+)
+def test_fail_under_decides_the_exit_code_after_the_report(
+    threshold: str, code: int, cli: Cli, small_run: Path, drawn_dir: Path
+) -> None:
+    left, out, err = cli("eval", small_run, "--data-dir", drawn_dir, "--fail-under", threshold, "--quiet")
+    assert left == code
+    assert out.startswith("accuracy 8")
+    assert ("is below" in err) == (code == 9)
+
+
+@pytest.mark.parametrize("threshold", ["101", "-1", "nan", "high", "inf"])
+def test_a_threshold_that_no_accuracy_can_be_is_refused(threshold: str, cli: Cli, small_run: Path) -> None:
+    code, out, err = cli("eval", small_run, f"--fail-under={threshold}")
+    assert (code, out) == (2, "")
+    assert "is not an accuracy" in err
+
+
+def test_without_a_name_the_newest_run_is_measured(cli: Cli, own_run: Path, drawn_dir: Path) -> None:
+    older = Path(shutil.copytree(own_run, own_run.parent / "older"))
+    (own_run / "checkpoints" / "last.npz").touch()
+    (older / "checkpoints" / "best.npz").unlink()
+    _, out, _ = cli("eval", "--data-dir", drawn_dir, "--json")
+    assert json.loads(out)["checkpoint"] == str(Path("runs/small/checkpoints/best.npz"))
+
+
+def test_the_data_may_lie_elsewhere_than_during_training(cli: Cli, small_run: Path, drawn_dir: Path) -> None:
+    elsewhere = os.path.relpath(drawn_dir)
+    assert shlex.join(["--data-dir", elsewhere]) in cli("eval", small_run, "--data-dir", elsewhere)[1]
+    Path("a file").touch()
+    code, _, err = cli("eval", small_run, "--data-dir", "a file")
+    assert code == 3
+    assert "a file is not a folder" in err
+
+
+def test_without_validation_images_there_is_no_such_split(cli: Cli, small: tuple[object, ...]) -> None:
+    assert cli("train", *small, "--set", "data.validation=0", "--run-dir", "run", "--quiet")[0] == 0
+    code, out, err = cli("eval", "run", "--split", "validation")
+    assert (code, out) == (2, "")
+    assert "trained without validation images" in err
+
+
+def test_a_checkpoint_is_enough_wherever_it_lies(cli: Cli, small_run: Path, drawn_dir: Path, tmp_path: Path) -> None:
+    shutil.copy(small_run / "checkpoints" / "last.npz", tmp_path / "alone.npz")
+    code, out, _ = cli("eval", "alone.npz", "--data-dir", drawn_dir, "--json")
+    assert code == 0
+    assert json.loads(out)["checkpoint"] == "alone.npz"

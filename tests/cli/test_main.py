@@ -1,0 +1,261 @@
+"""The command line as a whole: help, streams, exit codes, and the boundary where errors become words."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from nnctl import __version__
+from nnctl.cli import nnctl as root
+
+Cli = Callable[..., tuple[int, str, str]]
+Nnctl = Callable[..., subprocess.CompletedProcess[str]]
+
+on_posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and shells")
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, with the words that call it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands(root))
+EXAMPLES = [
+    line.strip()
+    for command in COMMANDS.values()
+    for line in (command.epilog or "").partition("Examples:")[2].splitlines()
+    if line.strip()
+]
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a command line as far as the call of its command."""
+    context = root.make_context("nnctl", arguments)
+    while isinstance(context.command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = context.command.resolve_command(context, rest)
+        assert command is not None
+        context = command.make_context(name, rest, parent=context)
+
+
+# Help
+
+
+def test_the_commands_are_those_of_the_design() -> None:
+    assert set(root.commands) == {"train", "eval", "predict", "data", "config", "checkpoint"}
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_help_of_every_command_ends_with_an_example_of_it(path: tuple[str, ...], cli: Cli) -> None:
+    code, out, err = cli(*path, "--help")
+    assert (code, err) == (0, "")
+    assert f"nnctl {' '.join(path)}" in out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_is_a_command_line_that_parses(example: str) -> None:
+    words = shlex.split(example)
+    redirects = [place for place, word in enumerate(words) if word in ("<", ">", "|")]
+    assert words[0] == "nnctl"
+    parse(words[1 : min(redirects, default=None)])
+
+
+def test_help_and_version_go_to_standard_output(cli: Cli) -> None:
+    assert cli("-h") == cli("--help")
+    assert "Start here" in cli("--help")[1]
+    assert cli("--version") == (0, f"nnctl {__version__}\n", "")
+
+
+@pytest.mark.parametrize("group", ["", "data", "config", "checkpoint"])
+def test_a_group_alone_shows_its_commands_and_is_a_mistake_in_a_script(group: str, cli: Cli) -> None:
+    code, out, err = cli(*group.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: nnctl")
+    assert "Commands:" in err
+
+
+def test_a_shell_completes_commands(nnctl: Nnctl) -> None:
+    completed = nnctl(_NNCTL_COMPLETE="bash_complete", COMP_WORDS="nnctl tr", COMP_CWORD="1")
+    assert completed.stdout.split() == ["plain,train"]
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [("trian", "train"), ("data fech", "fetch"), ("train --rsume", "--resume"), ("eval --splt test", "--split")],
+)
+def test_a_misspelt_word_meets_the_nearest_right_one(arguments: str, suggestion: str, cli: Cli) -> None:
+    code, out, err = cli(*arguments.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("nnctl: error: ")
+    assert f"'{suggestion}'" in err
+    assert err.splitlines()[-1].startswith("hint: see nnctl")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "--run-dir", ""), ("train", "--data-dir", ""), ("train", ""), ("eval", ""), ("predict", "")],
+    ids=" ".join,
+)
+def test_an_unset_shell_variable_is_not_the_current_folder(
+    arguments: tuple[str, ...], cli: Cli, tmp_path: Path
+) -> None:
+    code, out, err = cli(*arguments)
+    assert (code, out) == (2, "")
+    assert "a path cannot be empty" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_internal_error_says_that_it_is_a_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a mistake\nof two lines")
+
+    monkeypatch.setattr("nnctl.config.schema", broken)
+    assert cli("config", "schema") == (
+        1,
+        "",
+        "nnctl: error: internal error: ZeroDivisionError: a mistake\n"
+        "hint: this is a bug in nnctl; --debug shows where\n",
+    )
+
+
+def test_debug_shows_the_traceback_and_then_the_message(cli: Cli) -> None:
+    code, _, err = cli("train", "--set", "nonsense", "--debug")
+    assert code == 2
+    assert err.startswith("Traceback (most recent call last):")
+    assert "ConfigError" in err
+    assert err.splitlines()[-2].startswith("nnctl: error: --set")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 6, "not enough memory"),
+        (PermissionError(13, "Permission denied", "some/file"), 6, "some/file: Permission denied"),
+    ],
+)
+def test_what_can_happen_anywhere_has_its_own_code(
+    error: BaseException, code: int, words: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("nnctl.config.schema", failing)
+    answer = cli("config", "schema")
+    assert answer[:2] == (code, "")
+    assert words in answer[2]
+    assert "Traceback" not in answer[2]
+
+
+def test_a_message_cannot_command_the_terminal(cli: Cli) -> None:
+    code, _, err = cli("eval", "red\x1b[31m")
+    assert code == 4
+    assert "red\\x1b[31m: no such file" in err
+
+
+@on_posix
+def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        command = [sys.executable, "-m", "nnctl", "data", "fetch", "--mirror", mirror]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            silent.settimeout(60)
+            connection, _ = silent.accept()  # by now the file is open to be written
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate()
+            connection.close()
+    assert (process.returncode, out, err) == (143, b"", b"nnctl: error: terminated\n")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
+
+
+# Streams
+
+
+@on_posix
+@pytest.mark.parametrize(
+    ("redirection", "code", "message"),
+    [
+        ("| true; exit ${PIPESTATUS[0]}", 141, ""),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        pytest.param(
+            "> /dev/full",
+            6,
+            "nnctl: error: cannot use standard output: No space left on device\n"
+            "hint: check free space and permissions there\n",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"),
+        ),
+    ],
+)
+def test_an_output_that_is_gone_closed_or_full(redirection: str, code: int, message: str, tmp_path: Path) -> None:
+    # a schema of 10 kB, printed twice, fits no buffer that would hide the missing reader
+    script = f"{shlex.quote(sys.executable)} -m nnctl config schema {redirection}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, message)
+
+
+PROBE = """
+import os
+from nnctl.cli import main, nnctl
+
+@nnctl.command()
+def probe():
+    descriptor = os.open("probe", os.O_CREAT | os.O_WRONLY)
+    os.write(descriptor, str(descriptor).encode())
+
+main()
+"""
+
+
+@on_posix
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    script = f"{shlex.quote(sys.executable)} -c {shlex.quote(PROBE)} probe <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False).returncode == 0
+    assert int((tmp_path / "probe").read_text()) > 2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [("utf-8", 'dir: "Zähler Ω"'), ("latin-1", 'dir: "Zähler \\u03a9"'), ("ascii", 'dir: "')],
+)
+def test_no_character_is_too_much_for_a_stream(encoding: str, written: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nnctl", "config", "show", "--set", "data.dir=Zähler Ω"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert written.encode(encoding) in done.stdout
+
+
+@on_posix
+def test_no_home_and_no_other_variable_is_needed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nnctl", "config", "show"]
+    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("seed: 0")
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
+)
+def test_colours_are_for_terminals_that_welcome_them(
+    variables: dict[str, str], coloured: bool, terminal: Callable[..., tuple[int, str]], nnctl: Nnctl
+) -> None:
+    code, shown = terminal("train", "--set", "nonsense", **variables)
+    assert code == 2
+    assert ("\x1b[31m" in shown) == coloured
+    assert "\x1b" not in nnctl("train", "--set", "nonsense", **variables).stderr

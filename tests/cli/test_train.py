@@ -1,0 +1,301 @@
+"""`nnctl train`: what a run leaves behind, how it goes on, and how it ends."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import pytest
+
+from nnctl import blas, checkpoint
+from nnctl.config import load
+
+Cli = Callable[..., tuple[int, str, str]]
+Nnctl = Callable[..., subprocess.CompletedProcess[str]]
+Small = tuple[object, ...]
+
+EVERY_RUN_HOLDS = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last.npz", "checkpoints/best.npz"}
+
+
+def digest(run: Path) -> str:
+    """The digest of the state a run has come to."""
+    return checkpoint.load(run / "checkpoints" / "last.npz").digest()
+
+
+def info(run: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
+    return value
+
+
+def metrics(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+# What a run leaves behind
+
+
+def test_a_run_directory_holds_settings_measurements_and_checkpoints(small_run: Path) -> None:
+    files = {path.relative_to(small_run).as_posix() for path in small_run.rglob("*") if path.is_file()}
+    assert files - {".lock"} == EVERY_RUN_HOLDS
+    run = info(small_run)
+    assert run["status"] == "finished"
+    assert run["dataset"] == "synthetic"
+    assert run["seed"] == 0
+    assert run["epochs"] == 2
+    assert run["steps"] == 2 * -(-2000 // 64)
+    assert run["parameters"] == 784 * 16 + 16 + 16 * 10 + 10
+    assert run["digest"] == digest(small_run)
+    assert run["numpy"] == np.__version__
+    assert {"nnctl", "python", "processor", "blas", "data_sha256", "best", "test"} <= run.keys()
+    assert [line["epoch"] for line in metrics(small_run)] == [1, 2]
+
+
+def test_the_saved_config_replays_the_run_to_the_bit(cli: Cli, small_run: Path) -> None:
+    code, _, err = cli("train", small_run / "config.yaml", "--run-dir", "again")
+    assert code == 0, err
+    assert digest(Path("again")) == digest(small_run)
+    assert Path("again/config.yaml").read_bytes() == (small_run / "config.yaml").read_bytes()
+
+
+def test_another_seed_gives_another_network(cli: Cli, small_run: Path) -> None:
+    assert cli("train", small_run / "config.yaml", "--set", "seed=1", "--run-dir", "other")[0] == 0
+    assert digest(Path("other")) != digest(small_run)
+
+
+def test_json_prints_one_object_that_says_all(cli: Cli, small: Small) -> None:
+    answer = cli("train", *small, "--json", "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    result = answer.json
+    assert result["schema_version"] == 1
+    assert result["status"] == "finished"
+    assert result["digest"] == digest(Path(result["run"]))
+    assert len(result["history"]) == 2
+    assert result["test"]["accuracy"] == 1 - result["test"]["errors"] / 10_000
+
+
+def test_quiet_says_nothing_but_the_result(cli: Cli, small: Small) -> None:
+    code, out, err = cli("train", *small, "--quiet")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["test", "run", "next"]
+
+
+def test_elsewhere_than_on_a_terminal_each_epoch_is_one_line(cli: Cli, small: Small) -> None:
+    _, out, err = cli("train", *small)
+    assert "epoch" not in out.replace("best epoch", "")
+    assert [line.split()[0] for line in err.splitlines() if "/2 " in line] == ["1/2", "2/2"]
+    assert "\r" not in err
+    assert "training:" not in err
+
+
+def test_on_a_terminal_one_bar_runs_above_which_the_epochs_are_listed(
+    terminal: Callable[..., tuple[int, str]], small: Small
+) -> None:
+    code, shown = terminal("train", *small)
+    assert code == 0
+    assert "\rtraining:   0%" in shown
+    assert re.search(r"\r +1/2 .* %.*\n", shown)
+    assert shown.rstrip().splitlines()[-1].startswith("next")
+
+
+def test_a_run_is_named_after_time_dataset_and_sizes(cli: Cli, small: Small) -> None:
+    assert cli("train", *small, "--quiet")[0] == 0
+    assert cli("train", *small, "--quiet")[0] == 0
+    names = [path.name for path in Path("runs").iterdir()]
+    assert len(names) == 2
+    assert all(re.fullmatch(r"\d{8}-\d{6}-synthetic-784-16-10(-2)?", name) for name in names)
+
+
+@pytest.mark.parametrize("where", [(), ("--run-dir", "my run")], ids=["runs/", "--run-dir"])
+def test_the_next_commands_can_be_pasted(where: tuple[str, ...], cli: Cli, small: Small) -> None:
+    _, out, _ = cli("train", *small, "--quiet", *where)
+    (line,) = (line for line in out.splitlines() if line.startswith("next"))
+    export, predict = line.removeprefix("next").split("&&")
+    assert cli(*shlex.split(export)[1:]) == (0, "digit.png: synthetic test:7, which is 0\n", "")
+    code, read, err = cli(*shlex.split(predict)[1:])
+    assert (code, err) == (0, "")
+    assert read.startswith("digit.png: ")
+
+
+def test_the_best_epoch_is_the_one_that_is_tested(cli: Cli, small: Small) -> None:
+    restless = ("--set=optimizer.learning_rate=0.8", "--set=schedule.name=constant", "--set=train.epochs=4")
+    _, out, _ = cli("train", *small, *restless, "--run-dir", "run", "--quiet")
+    best = info(Path("run"))["best"]["epoch"]
+    assert best != 4
+    assert f"(best epoch, {best})" in out
+    errors = [
+        json.loads(cli("eval", f"run/checkpoints/{name}.npz", "--json")[1])["errors"] for name in ("best", "last")
+    ]
+    assert info(Path("run"))["test"]["errors"] == errors[0] != errors[1]
+
+
+def test_without_validation_the_last_epoch_is_the_one_that_counts(cli: Cli, small: Small) -> None:
+    code, out, err = cli("train", *small, "--set", "data.validation=0", "--run-dir", "run")
+    assert code == 0, err
+    assert "(epoch 2)" in out
+    assert not Path("run/checkpoints/best.npz").exists()
+    assert metrics(Path("run"))[0]["validation_accuracy"] is None
+
+
+# Which digits
+
+
+def test_auto_falls_back_to_synthetic_digits_loudly(cli: Cli, small: Small) -> None:
+    code, out, err = cli("train", *small, "--set", "data.dataset=auto", "--offline", "--quiet", "--run-dir", "run")
+    assert code == 0
+    assert err.count("nnctl: warning: ") == 2
+    assert "SYNTHETIC" in err
+    assert "synthetic digits, not MNIST" in out
+    assert load(Path("run/config.yaml")).config.data.dataset == "synthetic"
+    assert "MNIST is not in" in str(info(Path("run"))["fallback"])
+
+
+def test_mnist_never_falls_back(cli: Cli, small: Small) -> None:
+    code, out, err = cli("train", *small, "--set", "data.dataset=mnist", "--offline")
+    assert (code, out) == (3, "")
+    assert "train-images-idx3-ubyte.gz is missing" in err
+    assert not Path("runs").exists()
+
+
+# One run, one directory, one process
+
+
+def test_a_used_directory_is_refused_and_left_as_it_is(cli: Cli, small: Small, own_run: Path) -> None:
+    before = {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()}
+    code, out, err = cli("train", *small, "--set", "seed=7", "--run-dir", own_run)
+    assert (code, out) == (2, "")
+    assert "holds a run already" in err
+    assert "--resume" in err
+    assert {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["anew", "resume"])
+def test_a_directory_in_use_is_refused(resume: tuple[str, ...], cli: Cli, small: Small, own_run: Path) -> None:
+    with filelock.FileLock(own_run / ".lock"):
+        code, out, err = cli("train", *small, "--run-dir", own_run, *resume)
+    assert (code, out) == (8, "")
+    assert "another process is training here" in err
+
+
+# Going on
+
+
+def test_a_finished_run_trained_on_equals_one_trained_that_long_at_once(cli: Cli, small: Small) -> None:
+    settings = (*small, "--set=schedule.name=constant", "--quiet")  # the others depend on the number of epochs
+    assert cli("train", *settings, "--run-dir", "run", "--set=train.epochs=1")[0] == 0
+    assert cli("train", "--resume", "--run-dir", "run", "--set=train.epochs=2", "--quiet")[0] == 0
+    assert cli("train", *settings, "--run-dir", "at once")[0] == 0
+    assert digest(Path("run")) == digest(Path("at once"))
+    assert [line["epoch"] for line in metrics(Path("run"))] == [1, 2]
+
+
+def test_lines_of_epochs_that_are_run_again_are_dropped(cli: Cli, own_run: Path) -> None:
+    with (own_run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"epoch": 3, "loss": "of a crashed process"}) + '\n{"epoch": 4, "lo')
+    assert cli("train", "--resume", "--set=train.epochs=3", "--quiet")[0] == 0
+    assert [line["epoch"] for line in metrics(own_run)] == [1, 2, 3]
+    assert isinstance(metrics(own_run)[2]["loss"], float)
+
+
+def test_a_resumed_run_keeps_its_beginning(cli: Cli, own_run: Path) -> None:
+    before = info(own_run) | {"started": "2001-01-01T00:00:00+00:00", "fallback": "no network"}
+    (own_run / "run.json").write_text(json.dumps(before))
+    code, _, err = cli("train", "--resume", "--set=train.epochs=3", "--quiet")
+    assert (code, err) == (0, "")
+    assert (info(own_run)["started"], info(own_run)["fallback"]) == (before["started"], before["fallback"])
+    assert info(own_run)["epochs"] == 3
+
+
+def test_another_blas_kernel_than_before_is_worth_a_warning(cli: Cli, own_run: Path) -> None:
+    before = info(own_run)
+    (own_run / "run.json").write_text(json.dumps(before | {"blas": before["blas"] | {"kernel": "Nehalem"}}))
+    code, _, err = cli("train", "--resume", "--quiet")
+    assert code == 0
+    assert err.startswith("nnctl: warning: BLAS runs its ")
+    assert "Nehalem before" in err
+
+
+@pytest.mark.skipif(blas.report()["library"] != "openblas", reason="needs a BLAS that tells its thread count")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two processors")
+@pytest.mark.parametrize(
+    ("arguments", "variable"), [(("--threads", "2"), "1"), ((), "2")], ids=["--threads", "variable"]
+)
+def test_a_resumed_run_keeps_its_thread_count(
+    arguments: tuple[str, ...], variable: str, small: Small, tmp_path: Path, nnctl: Nnctl
+) -> None:
+    first = ("train", *small, "--set=train.threads=auto", "--run-dir", "run", "--quiet")
+    start = [argument for argument in first if argument != "--threads=1"]
+    assert nnctl(*start, *arguments, OPENBLAS_NUM_THREADS=variable).returncode == 0
+    assert info(tmp_path / "run")["blas"]["threads"] == 2
+    again = nnctl("train", "--resume", "--run-dir", "run", "--quiet", OPENBLAS_NUM_THREADS="1")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert info(tmp_path / "run")["blas"]["threads"] == 2
+
+
+def test_resuming_a_finished_run_says_that_nothing_is_left(cli: Cli, own_run: Path) -> None:
+    before = digest(own_run)
+    code, out, err = cli("train", "--resume")
+    assert code == 0
+    assert "nothing is left to train" in err
+    assert out.startswith("test accuracy")
+    assert digest(own_run) == before
+
+
+def test_another_network_cannot_be_resumed(cli: Cli, own_run: Path) -> None:
+    code, out, err = cli("train", "--resume", "--run-dir", own_run, "--set", "network.hidden=[8]")
+    assert (code, out) == (2, "")
+    assert "cannot be resumed with another network.hidden" in err
+
+
+def test_without_a_run_there_is_nothing_to_resume(cli: Cli) -> None:
+    code, _, err = cli("train", "--resume")
+    assert code == 4
+    assert "no run found in runs/" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
+    signum: signal.Signals, tmp_path: Path, small: Small, nnctl: Nnctl
+) -> None:
+    settings = (*small, "--set=data.train_limit=50000", "--set=train.batch_size=256", "--set=train.epochs=3", "--quiet")
+    command = [sys.executable, "-m", "nnctl", "train", *map(str, settings), "--run-dir", "run"]
+    run = tmp_path / "run"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not (run / "metrics.jsonl").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.05)  # into the second epoch
+        process.send_signal(signum)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (128 + signum, b"")
+    assert re.fullmatch(rb"nnctl: error: stopped after step \d+; .*saved\nhint: .*--resume\n", err)
+    assert info(run)["status"] == "stopped"
+    assert nnctl("checkpoint", "verify", "run").returncode == 0
+
+    assert nnctl("train", "--resume", "--run-dir", "run", "--quiet").returncode == 0
+    assert nnctl("train", *settings, "--run-dir", "at once").returncode == 0
+    assert digest(run) == digest(tmp_path / "at once")
+    assert info(run)["status"] == "finished"
+    assert [line["epoch"] for line in metrics(run)] == [1, 2, 3]
+
+
+# Going astray
+
+
+def test_a_run_that_diverges_says_where_and_keeps_the_last_good_checkpoint(cli: Cli, small: Small) -> None:
+    astray = ("--set=optimizer.learning_rate=1000", "--set=network.hidden=[64,64,64]", "--set=train.checkpoint_every=1")
+    code, out, err = cli("train", *small, *astray, "--run-dir", "run", "--quiet")
+    assert (code, out) == (7, "")
+    found = re.search(r"training diverged: .*step (\d+), epoch 1.*\nhint: .*learning_rate", err)
+    assert found
+    kept = checkpoint.load(Path("run/checkpoints/last.npz"))
+    assert 0 < kept.meta.step < int(found[1])
+    assert info(Path("run"))["status"] == "diverged"
