@@ -66,7 +66,7 @@ class StorageError(NnctlError):
     @classmethod
     def from_os_error(cls, action: str, error: OSError) -> StorageError:
         """Say which action failed and why, in the operating system's words."""
-        return cls(f"cannot {action}: {error.strerror or error}", "check free space and permissions there")
+        return cls(f"cannot {action}: {error.strerror or error}", "check the path, its permissions and the free space")
 
 
 class DivergedError(NnctlError):

@@ -21,6 +21,8 @@ from nnctl.nn.losses import Loss
 from nnctl.nn.metrics import Evaluation
 from nnctl.nn.network import Network, Workspace
 
+__all__ = ["EpochReport", "Evaluation", "Training", "evaluate", "fit"]
+
 EVALUATION_BATCH = 1000
 
 MAY_CHANGE = {"data.dir", "data.offline", "train.epochs", "train.patience", "train.checkpoint_every", "train.threads"}

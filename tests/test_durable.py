@@ -83,7 +83,7 @@ def test_a_file_system_that_refuses_leaves_what_was_there(monkeypatch, path, cal
     with pytest.raises(StorageError) as caught:
         write_in_pieces(path)
     assert caught.value.message == f"cannot write {path}: {os.strerror(number)}"
-    assert caught.value.hint == "check free space and permissions there"
+    assert caught.value.hint == "check the path, its permissions and the free space"
     assert caught.value.exit_code == 6
     assert contents(path.parent) == before
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
     from nnctl.data.datasets import Dataset
     from nnctl.data.examples import Examples
-    from nnctl.nn.metrics import Evaluation
+    from nnctl.train import Evaluation
 
 
 class Accuracy(click.ParamType[float]):
@@ -120,12 +120,10 @@ def _part(dataset: Dataset, name: str, validation: int, limit: int | None) -> Ex
 
 def _report(path: Path, dataset: Dataset, split: str, result: Evaluation) -> dict[str, Any]:
     """Everything there is to say, for programs."""
-    from nnctl.nn.metrics import confusion_matrix, precision_recall_f1
-
-    confusion = confusion_matrix(result.labels, result.predictions, len(dataset.class_names))
+    confusion = result.confusion
     # validation images are the end of the training set, and `data export` knows them by their place there
     file, begin = ("train", len(dataset.train_labels) - len(result.labels)) if split == "validation" else (split, 0)
-    shares = zip(dataset.class_names, *precision_recall_f1(confusion), confusion.sum(axis=1), strict=True)
+    shares = zip(dataset.class_names, *result.shares, confusion.sum(axis=1), strict=True)
     return {
         "checkpoint": str(path),
         "dataset": dataset.name,

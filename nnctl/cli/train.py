@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from nnctl.checkpoint import Checkpoint
     from nnctl.config import Config
     from nnctl.data.datasets import Dataset
-    from nnctl.nn.metrics import Evaluation
     from nnctl.rundir import RunDir
-    from nnctl.train import EpochReport, Training
+    from nnctl.train import EpochReport, Evaluation, Training
 
 
 @options.command(

@@ -40,6 +40,16 @@ class Evaluation:
         """The share of right answers, between 0 and 1."""
         return (len(self.labels) - self.errors) / len(self.labels)
 
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(C, C) how often each right answer (row) met each prediction (column)."""
+        return confusion_matrix(self.labels, self.predictions, self.probs.shape[1])
+
+    @property
+    def shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Precision, recall and F1 of each class, (C,) each."""
+        return precision_recall_f1(self.confusion)
+
     def worst(self, count: int) -> NDArray[np.intp]:
         """Indices of the wrong answers that gave the right one the least, worst first; at most `count`."""
         wrong = np.flatnonzero(self.predictions != self.labels)

@@ -197,7 +197,7 @@ def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> Non
             "> /dev/full",
             6,
             "nnctl: error: cannot use standard output: No space left on device\n"
-            "hint: check free space and permissions there\n",
+            "hint: check the path, its permissions and the free space\n",
             marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"),
         ),
     ],
