@@ -107,8 +107,10 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
     )
     training = Training(build.plan(config, len(examples)))
     if run.last.exists():
-        training.resume(checkpoint.load(run.last), str(run.last))
+        saved = checkpoint.load(run.last)
+        training.resume(saved, str(run.last))
         run.rewind_metrics(training.history)
+        _warn_of_stretching(config, saved)
     info = _about(config, dataset, training)
     _keep_the_beginning(info, run.read_info())
     run.write_config(to_yaml(config))
@@ -164,6 +166,16 @@ def _about(config: Config, dataset: Dataset, training: Training) -> dict[str, An
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": "running",
     }
+
+
+def _warn_of_stretching(config: Config, saved: Checkpoint) -> None:
+    """Say so if the learning rate leaves the curve it was on: some schedules are laid over the whole training."""
+    before = saved.meta.config["train"]["epochs"]
+    if config.train.epochs != before and config.schedule.name in ("one_cycle", "cosine"):
+        console.warning(
+            f"schedule {config.schedule.name} is laid over {config.train.epochs} epochs now, not {before}: "
+            "the learning rate jumps, and the result is not that of a run so long from the start"
+        )
 
 
 def _keep_the_beginning(info: dict[str, Any], earlier: dict[str, Any]) -> None:

@@ -299,3 +299,15 @@ def test_a_run_that_diverges_says_where_and_keeps_the_last_good_checkpoint(cli: 
     kept = checkpoint.load(Path("run/checkpoints/last.npz"))
     assert 0 < kept.meta.step < int(found[1])
     assert info(Path("run"))["status"] == "diverged"
+
+
+def test_more_epochs_than_planned_are_told_to_bend_the_schedule(
+    cli: Callable[..., Any], small: tuple[object, ...]
+) -> None:
+    assert cli("train", *small, "--run-dir", "run", "--quiet").code == 0
+    longer = cli("train", "--run-dir", "run", "--resume", "--set", "train.epochs=3")
+    assert longer.code == 0, longer.err
+    assert "warning: schedule one_cycle is laid over 3 epochs now, not 2" in longer.err
+    again = cli("train", "--run-dir", "run", "--resume")
+    assert again.code == 0, again.err
+    assert "warning" not in again.err
