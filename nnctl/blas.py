@@ -15,18 +15,33 @@ from typing import Any, Literal
 # OpenBLAS (NumPy's own wheels), MKL (conda), Accelerate (macOS wheels) and any of them built on OpenMP
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 
+WORTH_SHARING = 2**25
+"""Multiplications in one matrix product from which several threads beat one by more than they risk.
 
-def configure(threads: int | Literal["auto"]) -> None:
+Below it a product takes less than half a millisecond. Sharing that out gains little, and on a busy machine a thread
+that has to wait for its partner waits for the scheduler: a hundred times as long as the product itself takes.
+"""
+
+
+def configure(threads: int | Literal["auto"], largest_product: int = 0) -> None:
     """Set the thread count for the NumPy that will be imported.
 
-    A number is the user's order and overrides everything; "auto" respects the variables the user has set and
-    otherwise leaves the choice to BLAS, which takes one thread for each processor it may run on.
+    A number is the user's order and overrides everything. "auto" respects the variables the user has set; otherwise it
+    means one thread, unless the products are large: then BLAS takes one for each processor it may run on. The rule
+    looks at the work alone, never at the clock, so that the same work gets the same count, and the same bits, again.
+
+    Args:
+        threads: a number, or "auto".
+        largest_product: multiplications in the largest matrix product to come.
 
     Raises:
-        RuntimeError: NumPy has been imported already.
+        RuntimeError: NumPy has been imported already, too early for a number.
     """
     if threads == "auto":
-        return
+        chosen_by_user = any(variable in os.environ for variable in THREAD_VARIABLES)
+        if chosen_by_user or largest_product >= WORTH_SHARING or "numpy" in sys.modules:
+            return
+        threads = 1
     if "numpy" in sys.modules:
         raise RuntimeError("BLAS reads its thread count when NumPy is imported, which has happened already")
     for variable in THREAD_VARIABLES:

@@ -33,6 +33,14 @@ def test_auto_leaves_the_users_own_variables_alone():
     assert chosen == dict.fromkeys(blas.THREAD_VARIABLES) | {"OMP_NUM_THREADS": "7"}
 
 
+def test_auto_takes_one_thread_for_small_products_and_leaves_large_ones_to_blas():
+    one = dict.fromkeys(blas.THREAD_VARIABLES, "1")
+    assert in_a_fresh_process(f"blas.configure('auto')\n{SHOW}") == one
+    assert in_a_fresh_process(f"blas.configure('auto', blas.WORTH_SHARING - 1)\n{SHOW}") == one
+    free = dict.fromkeys(blas.THREAD_VARIABLES)
+    assert in_a_fresh_process(f"blas.configure('auto', blas.WORTH_SHARING)\n{SHOW}") == free
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_is_in_force_once_numpy_is_loaded(threads):
     in_force = in_a_fresh_process(

@@ -54,6 +54,10 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
     The picture is made to look like an MNIST digit first: ink found and cropped, scaled into 20x20 pixels, centred.
     A folder stands for the pictures in it, - for one on standard input.
     """
+    from nnctl import blas
+
+    blas.configure("auto")
+
     import numpy as np
 
     from nnctl import build, checkpoint, rundir

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import platform
 import shlex
 import signal
@@ -70,7 +71,9 @@ def train(
     if continued and config_path is None:
         config_path = continued.config
     config = load(config_path, overrides, options.settings(data_dir, offline, threads)).config
-    blas.configure(_threads(config, continued))
+    widths = (784, *config.network.hidden, 10)
+    largest_product = config.train.batch_size * max(a * b for a, b in itertools.pairwise(widths))
+    blas.configure(_threads(config, continued), largest_product)
 
     with contextlib.ExitStack() as stack:
         if run is not None:

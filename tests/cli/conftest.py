@@ -53,7 +53,7 @@ def call(*arguments: object, stdin: bytes = b"") -> Answer:
     out, err = io.StringIO(), io.StringIO()
     usual = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnctl.blas.configure", lambda _: None)  # NumPy is loaded already
+        patch.setattr("nnctl.blas.configure", lambda *_: None)  # NumPy is loaded already
         patch.setattr(sys, "argv", ["nnctl", *map(str, arguments)])
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)

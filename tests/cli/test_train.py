@@ -209,7 +209,7 @@ def test_a_resumed_run_keeps_its_beginning(cli: Cli, own_run: Path) -> None:
     before = info(own_run) | {"started": "2001-01-01T00:00:00+00:00", "fallback": "no network"}
     (own_run / "run.json").write_text(json.dumps(before))
     code, _, err = cli("train", "--resume", "--set=train.epochs=3", "--quiet")
-    assert (code, err) == (0, "")
+    assert (code, err.count("warning")) == (0, 1)  # of the schedule that is bent
     assert (info(own_run)["started"], info(own_run)["fallback"]) == (before["started"], before["fallback"])
     assert info(own_run)["epochs"] == 3
 
