@@ -1,0 +1,143 @@
+"""Read any picture as a digit, and write a digit as a picture: the only room that knows Pillow.
+
+`read_digit` opens the file and reduces it to shades of grey; finding the digit in them is `digit.py`'s work.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, UnidentifiedImageError
+
+from nnctl.data import digit
+from nnctl.errors import ImageError
+
+Grey = NDArray[np.float32]
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+MAX_BYTES = 50_000_000
+MAX_SIDE = 10_000  # pixels
+# To decode, in less than 200 MB of memory; a JPEG may hold more, because it can be decoded at a fraction of its size.
+MAX_PIXELS = 16_000_000
+MAX_WEBP_PIXELS = 10_000_000  # its decoder holds several copies
+EXIF_ORIENTATION = 0x0112
+# orientation -> is it transposed, then the direction in which rows and columns are read
+ORIENTATIONS = {
+    2: (False, 1, -1),
+    3: (False, -1, -1),
+    4: (False, -1, 1),
+    5: (True, 1, 1),
+    6: (True, 1, -1),
+    7: (True, -1, -1),
+    8: (True, -1, 1),
+}
+
+
+def read_digit(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Turn an encoded picture into (28, 28) pixels the way MNIST's digits look, ink bright.
+
+    Args:
+        data: the bytes of a PNG, JPEG, BMP, GIF or WebP file; of several frames, the first is read.
+        name: what to call the picture in an error.
+
+    Raises:
+        ImageError: not such a picture, damaged, too large, blank, or not of one single digit.
+    """
+    try:
+        return digit.find_digit(_grey(data))
+    except ImageError as error:
+        raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
+
+
+def to_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode (28, 28) grey pixels as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _grey(data: bytes) -> Grey:
+    """Decode a picture to luminance in [0, 255], upright, without transparency, at most `digit.LARGEST` a side."""
+    if not data:
+        raise ImageError("the file is empty", "check that the picture was saved or downloaded completely")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"the file is larger than {MAX_BYTES // 10**6} MB", "save a smaller copy")
+    try:
+        # Pillow warns about odd metadata; what it warns about huge pictures is refused below
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _refuse_if_huge(picture)
+            picture.load()
+            orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+            return _upright(_luminance(picture), orientation)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            "not a PNG, JPEG, BMP, GIF or WebP picture, or cut short", "export it as PNG or JPEG and try again"
+        ) from error
+    except Exception as error:  # a damaged file can make a decoder raise almost anything
+        raise ImageError(f"the picture is damaged ({error})", "save or download it again") from error
+
+
+def _refuse_if_huge(picture: Image.Image) -> None:
+    """Check the size the header promises before any pixel is decoded; ask a JPEG for no more than is needed."""
+    width, height = picture.size
+    hint = "crop it to the digit, or save a smaller copy"
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(f"the picture is {width} x {height} pixels; a side may have {MAX_SIDE}", hint)
+    picture.draft(None, (digit.LARGEST, digit.LARGEST))
+    # a progressive JPEG is held whole in memory however little of it is asked for
+    decoded = width * height if "progressive" in picture.info else picture.width * picture.height
+    limit = MAX_WEBP_PIXELS if picture.format == "WEBP" else MAX_PIXELS
+    if decoded > limit:
+        raise ImageError(f"the picture has {decoded / 1e6:.1f} megapixels; {limit // 10**6} are the limit", hint)
+
+
+def _luminance(picture: Image.Image) -> Grey:
+    if picture.mode.startswith("I"):  # 16 bits: Pillow's own conversion would keep only the lowest 8
+        levels = np.asarray(_reduced(picture), np.float32)
+        # some programs put 8-bit levels into 16-bit files
+        return levels if levels.max() <= 255 else levels / np.float32(257)
+    if not picture.has_transparency_data:
+        return np.asarray(_reduced(picture.convert("L")), np.float32)
+    if picture.mode != "RGBA":
+        picture = picture.convert("RGBA")
+    alpha = picture.getchannel("A")
+    visible = ImageChops.multiply(picture.convert("L"), alpha)  # colours under clear pixels mean nothing
+    return _on_ground(*(np.asarray(_reduced(band), np.float32) for band in (visible, alpha)))
+
+
+def _reduced(band: Image.Image) -> Image.Image:
+    """Average neighbouring pixels until no side is longer than `digit.LARGEST`."""
+    scale = digit.LARGEST / max(band.size)
+    if scale >= 1:
+        return band
+    return band.resize([max(1, round(side * scale)) for side in band.size], Image.Resampling.BOX)
+
+
+def _on_ground(visible: Grey, alpha: Grey) -> Grey:
+    """Lay a partly clear picture on white or black, whichever its strokes stand out from.
+
+    Args:
+        visible: (H, W) luminance times opacity.
+        alpha: (H, W) opacity in [0, 255].
+    """
+    if alpha.min() == alpha.max():
+        return visible * np.float32(255 / max(float(alpha.max()), 1))
+    opaque = np.pad(alpha >= alpha.max() / 2, 1, mode="edge")
+    inner = opaque[1:-1, 1:-1]
+    rim = inner & ~(opaque[:-2, 1:-1] & opaque[2:, 1:-1] & opaque[1:-1, :-2] & opaque[1:-1, 2:])
+    tone = visible[inner].sum() / alpha[inner].sum() * 255
+    rim_tone = visible[rim].sum() / alpha[rim].sum() * 255
+    # the rim is smoothed towards the ground it was drawn for; strokes of one tone give no such hint, and need contrast
+    white = rim_tone > tone if abs(rim_tone - tone) > 4 else tone < 128
+    return visible + (255 - alpha) if white else visible
+
+
+def _upright(grey: Grey, orientation: int) -> Grey:
+    """Undo the turn or reflection that EXIF reports."""
+    transposed, rows, columns = ORIENTATIONS.get(orientation, (False, 1, 1))
+    return (grey.T if transposed else grey)[::rows, ::columns]

@@ -1,0 +1,57 @@
+"""Photographs of real MNIST digits are read as what they show."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from photographs import photograph
+from PIL import Image
+
+from nnctl.data import datasets
+from nnctl.data.image import read_digit
+from nnctl.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+
+
+def bar() -> Pixels:
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 12:16] = 255
+    return digit
+
+
+def test_a_seed_fixes_the_photograph() -> None:
+    first, again, other = (photograph(bar(), np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_photographs_are_jpegs_of_200_to_600_pixels_that_show_the_digit() -> None:
+    for seed in range(20):
+        data = photograph(bar(), np.random.default_rng(seed))
+        picture = Image.open(io.BytesIO(data))
+        assert picture.format == "JPEG"
+        assert 200 <= min(picture.size) <= max(picture.size) <= 600
+        rows, columns = np.nonzero(read_digit(data, "photograph") > 127)
+        assert np.ptp(rows) + 1 == 20
+        assert np.ptp(columns) + 1 <= 14
+
+
+@pytest.mark.mnist
+def test_95_percent_of_1000_photographed_test_digits_are_read_right(
+    mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
+) -> None:
+    mnist = datasets.load("mnist", mnist_dir, offline=True)
+    labels = mnist.test_labels[:1000]
+    digits = np.zeros((1000, 28, 28), np.uint8)
+    refused = np.zeros(1000, bool)
+    for n, image in enumerate(mnist.test_images[:1000]):
+        try:
+            digits[n] = read_digit(photograph(image, np.random.default_rng(n)), f"photograph {n}")
+        except ImageError:
+            refused[n] = True
+    right = (default_model(digits) == labels) & ~refused
+    assert right.mean() >= 0.95
