@@ -1,0 +1,70 @@
+"""The README tells the truth: its commands run as they stand, and every command of nnctl is among them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from process import environment
+
+from nnctl.cli import nnctl
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(group: click.Group, path: str = "nnctl") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def shown() -> list[str]:
+    """The command lines behind a $ in the README's console blocks, in order."""
+    blocks = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*pair, id=pair[0]) for pair in commands(nnctl)])
+def test_every_command_has_examples_in_its_help_that_the_readme_shows_too(path: str, command: click.Command) -> None:
+    examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("nnctl")]
+    assert examples, path
+    for example in examples:
+        assert example.startswith(path), example
+    assert any(line == example for line in shown() for example in examples), path
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif(sys.platform == "win32", reason="the README's console blocks are for a POSIX shell")
+def test_the_commands_of_the_readme_run_as_they_stand(mnist_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    variables = {
+        "NNCTL_DATA_DIR": str(mnist_dir),
+        "NNCTL_DATA_TRAIN_LIMIT": "6000",
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+    }
+    for name, content in re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(content)
+    lines = shown()
+    assert len(lines) > 20
+    for line in lines:
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=tmp_path,
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == (2 if line in mistaken() else 0), f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def mistaken() -> list[str]:
+    """The command lines that the README shows for the mistakes they report."""
+    return re.findall(r"^```console\n\$ ([^\n]*)\nnnctl: error: ", README, re.MULTILINE)
