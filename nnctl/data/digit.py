@@ -78,8 +78,8 @@ def _ink(grey: Grey) -> Grey:
     half = resample(smooth, -(-height // 2), -(-width // 2))
     paper = box_blur(_paper(half), 6)
     ink = 255 * (1 - smooth / np.maximum(resample(paper, height, width), 1)).clip(0, 1)
-    lowest = np.partition(ink, ink.size // 8, axis=None)[ink.size // 8]  # more of a picture than an eighth is paper
-    return ink - lowest
+    ink -= np.partition(ink, ink.size // 8, axis=None)[ink.size // 8]  # more of a picture than an eighth is paper
+    return ink
 
 
 def _ink_is_dark(grey: Grey) -> bool:
@@ -153,7 +153,8 @@ def _blank() -> ImageError:
 def _cut_off(shapes: Shapes) -> Mask:
     """Which shapes touch the border of the picture."""
     height, width = shapes.labels.shape
-    return (shapes.top == 0) | (shapes.left == 0) | (shapes.bottom == height) | (shapes.right == width)
+    cut: Mask = (shapes.top == 0) | (shapes.left == 0) | (shapes.bottom == height) | (shapes.right == width)
+    return cut
 
 
 def _frames(shapes: Shapes) -> Mask:
@@ -174,7 +175,7 @@ def _parts(shapes: Shapes, main: int, foreign: Mask) -> Mask:
     """Which shapes belong to the main one's digit: near it, like the bar of a 5, not beside it like a second digit."""
     height = shapes.bottom - shapes.top
     size = max(height[main], shapes.right[main] - shapes.left[main])
-    parts = np.arange(len(height)) == main
+    parts: Mask = np.arange(len(height)) == main
     possible = ~foreign & (shapes.mass > 0.02 * shapes.mass[main])
     for _ in range(4):  # a broken stroke may be a chain of parts
         aside = np.maximum(shapes.left - shapes.right[parts].max(), shapes.left[parts].min() - shapes.right)
@@ -202,7 +203,8 @@ def _thicker(strokes: Grey, step: int) -> Grey:
     if step % 2:
         return local_max(strokes, 1)
     rows, columns = np.pad(strokes, [(1, 1), (0, 0)]), np.pad(strokes, [(0, 0), (1, 1)])
-    return np.maximum.reduce([strokes, rows[:-2], rows[2:], columns[:, :-2], columns[:, 2:]])
+    grown: Grey = np.maximum.reduce([strokes, rows[:-2], rows[2:], columns[:, :-2], columns[:, 2:]])
+    return grown
 
 
 def _pen_width(strokes: Grey) -> float:

@@ -13,7 +13,8 @@ Mask = NDArray[np.bool_]
 
 def resample(grey: Grey, height: int, width: int) -> Grey:
     """Scale (H, W) to (height, width): pixels are averaged by area where it shrinks, interpolated where it grows."""
-    return _weights(grey.shape[0], height) @ grey @ _weights(grey.shape[1], width).T
+    scaled = _weights(grey.shape[0], height) @ grey @ _weights(grey.shape[1], width).T
+    return scaled.astype(np.float32, copy=False)
 
 
 def _weights(old: int, new: int) -> Grey:
@@ -23,7 +24,8 @@ def _weights(old: int, new: int) -> Grey:
     distance = np.abs(np.arange(old) - centre[:, None])
     # shrinking, the overlap of two boxes of widths step and 1; growing, the triangle of linear interpolation
     weights = ((max(step, 1) + 1) / 2 - distance).clip(0, 1)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: Grey = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def box_blur(grey: Grey, radius: int) -> Grey:
@@ -106,7 +108,7 @@ def find_shapes(mask: Mask, ink: Grey) -> Shapes:
     np.maximum.at(bottom, shape, y + 1)
     np.maximum.at(right, shape, x + 1)
     area = np.bincount(shape, minlength=count)
-    mass = np.bincount(shape, ink[y, x], minlength=count)
+    mass = np.bincount(shape, weights=ink[y, x], minlength=count).astype(np.float64, copy=False)
     return Shapes(labels, area, mass, top, left, bottom, right)
 
 
