@@ -10,10 +10,14 @@ import pytest
 
 from nnctl import blas
 
+KERNEL = "OPENBLAS_CORETYPE"
+
 
 def in_a_fresh_process(statements: str, **variables: str) -> Any:
     """Run statements after `import nnctl.blas` and return what they print as JSON."""
-    environment = {name: value for name, value in os.environ.items() if name not in blas.THREAD_VARIABLES} | variables
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (*blas.THREAD_VARIABLES, KERNEL)
+    } | variables
     program = f"import json, os\nfrom nnctl import blas\n{statements}"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -86,3 +90,54 @@ def test_a_blas_that_cannot_be_asked_counts_as_one_thread(monkeypatch):
 
 def test_the_processor_has_a_name():
     assert blas.processor().strip()
+
+
+AMD = "vendor_id\t: AuthenticAMD\nmodel name\t: EPYC\nflags\t\t: fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl\n"
+CHOSEN = f"blas.configure('auto')\nprint(json.dumps(os.environ.get('{KERNEL}')))"
+
+
+def with_cpuinfo(path, text):
+    """Statements that make the module read its processor from a file."""
+    path.write_text(text)
+    return f"from pathlib import Path\nblas.Path = lambda _: Path({str(path)!r})\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "kernel"),
+    [
+        (AMD, "SkylakeX"),
+        (AMD.replace(" avx512vl", ""), None),
+        (AMD.replace("AuthenticAMD", "GenuineIntel"), None),
+        ("", None),
+    ],
+    ids=["AMD with AVX-512", "AMD with a part of it", "Intel", "no Linux"],
+)
+def test_avx512_kernels_are_asked_for_on_amd_only(tmp_path, cpuinfo, kernel):
+    assert in_a_fresh_process(with_cpuinfo(tmp_path / "cpuinfo", cpuinfo) + CHOSEN) == kernel
+
+
+def test_a_kernel_of_the_users_own_stays(tmp_path):
+    statements = with_cpuinfo(tmp_path / "cpuinfo", AMD) + CHOSEN
+    assert in_a_fresh_process(statements, **{KERNEL: "Haswell"}) == "Haswell"
+
+
+def test_right_products_pass_the_check():
+    blas.check_kernel()
+
+
+def test_wrong_products_of_a_forced_kernel_start_the_program_again_without_it():
+    statements = """
+import numpy as np
+if os.environ["OPENBLAS_CORETYPE"] == "SkylakeX":
+    np.allclose = lambda *_, **__: False
+blas.check_kernel()
+print(json.dumps(os.environ["OPENBLAS_CORETYPE"]))
+"""
+    assert in_a_fresh_process(statements, **{KERNEL: "SkylakeX"}) == "Haswell"
+
+
+def test_wrong_products_without_a_forced_kernel_are_an_error(monkeypatch):
+    monkeypatch.delenv(KERNEL, raising=False)
+    monkeypatch.setattr("numpy.allclose", lambda *_, **__: False)
+    with pytest.raises(RuntimeError, match="products"):
+        blas.check_kernel()

@@ -80,6 +80,7 @@ def evaluate(
     given = load(None, options=options.settings(data_dir, offline, threads))
     blas.configure(given.config.train.threads)
 
+    blas.check_kernel()
     from nnctl import build, checkpoint
     from nnctl.train import evaluate as measure
 

@@ -80,6 +80,7 @@ def train(
             stack.enter_context(run)
             if not resume:
                 run.refuse_if_used()
+        blas.check_kernel()
         from nnctl.build import sizes
 
         dataset = options.load_dataset(config.data, quiet=quiet)
