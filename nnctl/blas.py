@@ -15,11 +15,20 @@ What is chosen depends on who is behind NumPy, and never overrides what the user
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.floating[Any]]
 
 # OpenBLAS (NumPy's own wheels), MKL (conda), Accelerate (macOS wheels) and any of them built on OpenMP
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
@@ -84,6 +93,41 @@ def check_kernel() -> None:
             raise RuntimeError("the matrix products of this NumPy are wrong")
         os.environ[_KERNEL_VARIABLE] = "Haswell"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def axpby(a: float, x: Vector, b: float, y: Vector) -> None:
+    """y = a * x + b * y, in place and in one pass over memory, where NumPy would need three.
+
+    Args:
+        a, b: numbers.
+        x, y: (P,) contiguous vectors of one type, float32 or float64.
+    """
+    function = _axpby_of(y.dtype.char)
+    if function is None:
+        y *= b
+        y += a * x
+    else:
+        # four times as fast as x.ctypes.data, which matters to small networks
+        x_address, y_address = (ctypes.addressof(ctypes.c_byte.from_buffer(vector.data)) for vector in (x, y))
+        function(y.size, a, x_address, 1, b, y_address, 1)
+
+
+@functools.cache
+def _axpby_of(kind: str) -> Callable[..., None] | None:
+    """OpenBLAS's function for "f" (float32) or "d" (float64); None where NumPy is built on another library."""
+    real = {"f": ctypes.c_float, "d": ctypes.c_double}.get(kind)
+    path = next((library["filepath"] for library in _libraries()), None)
+    if real is None or path is None:
+        return None
+    name = {"f": "saxpby", "d": "daxpby"}[kind]
+    library = ctypes.CDLL(path)
+    for symbol, integer in ((f"scipy_cblas_{name}64_", ctypes.c_int64), (f"cblas_{name}", ctypes.c_int)):
+        function = getattr(library, symbol, None)
+        if function is not None:
+            function.argtypes = [integer, real, ctypes.c_void_p, integer, real, ctypes.c_void_p, integer]
+            function.restype = None
+            return cast("Callable[..., None]", function)
+    return None
 
 
 def threads_in_force() -> int:

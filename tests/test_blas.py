@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnctl import blas
@@ -73,8 +74,6 @@ def test_the_module_itself_loads_no_numpy():
 
 
 def test_the_report_names_library_version_kernel_and_threads():
-    import numpy as np
-
     np.zeros((2, 2)) @ np.zeros((2, 2))
     report = blas.report()
     assert report.keys() == {"library", "version", "kernel", "threads"}
@@ -141,3 +140,21 @@ def test_wrong_products_without_a_forced_kernel_are_an_error(monkeypatch):
     monkeypatch.setattr("numpy.allclose", lambda *_, **__: False)
     with pytest.raises(RuntimeError, match="products"):
         blas.check_kernel()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("with_openblas", [True, False], ids=["OpenBLAS", "NumPy alone"])
+def test_axpby_is_what_its_name_says(monkeypatch, kind, with_openblas):
+    if not with_openblas:
+        monkeypatch.setattr(blas, "_axpby_of", lambda _: None)
+    x, y = np.random.default_rng(0).standard_normal((2, 1003)).astype(kind)
+    before = y.copy()
+    blas.axpby(-0.25, x, 0.75, y)
+    np.testing.assert_allclose(y, -0.25 * x + 0.75 * before, rtol=1e-5, atol=1e-6)
+    assert y.dtype == kind
+
+
+def test_axpby_lets_what_is_not_finite_through():
+    y = np.ones(3, np.float32)
+    blas.axpby(1.0, np.array([np.nan, np.inf, -np.inf], np.float32), 1.0, y)
+    np.testing.assert_array_equal(y, [np.nan, np.inf, -np.inf])

@@ -2,12 +2,14 @@
 
 A layer owns no memory but its parameters and keeps no state between calls. `forward` turns x into y;
 `backward` turns dy, the gradient of the loss with respect to y, into dx. Both write to `out` where it is given.
-A layer whose derivative can be written in terms of its output alone may work in place (`out is x`).
+A layer whose derivative can be written in terms of its output alone may go forwards in place (`out is x`);
+backwards, dx has memory of its own, in which it is put together without any other.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+import functools
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +43,12 @@ class Layer:
 
     def backward_params(self, dy: Array, x: Array) -> None:
         """Overwrite the gradients of the parameters, given dy and x."""
+
+
+@functools.lru_cache(maxsize=16)
+def _zeros(length: int, dtype: np.dtype[Any]) -> Array:
+    """A row of zeros: NumPy compares rows with a row three times as fast as with a single number."""
+    return np.zeros(length, dtype)
 
 
 class Flatten(Layer):
@@ -110,7 +118,7 @@ class Linear(Layer):
     def backward_params(self, dy: Array, x: Array) -> None:
         """Overwrite dweight and dbias."""
         np.matmul(x.T, dy, out=self.dweight)
-        np.sum(dy, axis=0, out=self.dbias)
+        dy.sum(axis=0, out=self.dbias)
 
 
 class ReLU(Layer):
@@ -122,12 +130,15 @@ class ReLU(Layer):
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Element by element; any shape."""
-        y: Array = np.maximum(x, 0, out=out)
+        y: Array = np.maximum(x, _zeros(x.shape[-1], x.dtype), out=out)
         return y
 
     def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
         """Let the gradient through where the neuron was lit."""
-        return np.multiply(dy, y > 0, out=out)
+        dx = np.empty_like(dy) if out is None else out
+        np.greater(y, 0, out=dx, casting="unsafe")
+        dx *= dy
+        return dx
 
 
 class Sigmoid(Layer):
@@ -147,8 +158,9 @@ class Sigmoid(Layer):
 
     def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
         """Steep in the middle, flat at both ends."""
-        dx = np.multiply(dy, y, out=out)
-        dx *= 1 - y
+        dx: Array = np.subtract(1, y, out=out)
+        dx *= y
+        dx *= dy
         return dx
 
 
@@ -165,7 +177,10 @@ class Tanh(Layer):
 
     def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
         """Steep in the middle, flat at both ends."""
-        return np.multiply(dy, 1 - y * y, out=out)
+        dx = np.multiply(y, y, out=out)
+        np.subtract(1, dx, out=dx)
+        dx *= dy
+        return dx
 
 
 class Dropout(Layer):
@@ -187,8 +202,10 @@ class Dropout(Layer):
         """Silence neurons drawn from `rng`; without one (evaluation), return x itself."""
         if rng is None:
             return x
-        keep = rng.random(x.shape, dtype=np.float32) >= self.rate
-        y: Array = np.multiply(x, keep, out=out)
+        y = np.empty_like(x) if out is None else out
+        rng.random(dtype=y.dtype.type, out=y)
+        np.greater_equal(y, self.rate, out=y, casting="unsafe")  # keep
+        y *= x
         y *= 1 / (1 - self.rate)
         return y
 
@@ -198,6 +215,8 @@ class Dropout(Layer):
         A survivor whose x is exactly 0 counts as silenced. Below it lies a ReLU or a sigmoid, whose own
         derivative is 0 there, or a tanh, which gives exactly 0 only to an input of exactly 0.
         """
-        dx: Array = np.multiply(dy, y != 0, out=out)
+        dx = np.empty_like(dy) if out is None else out
+        np.not_equal(y, 0, out=dx, casting="unsafe")
+        dx *= dy
         dx *= 1 / (1 - self.rate)
         return dx

@@ -5,9 +5,11 @@ Both average over the batch; this is the only division by B in a step.
 
 from __future__ import annotations
 
+import functools
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnctl.nn import Array, Labels
 
@@ -22,6 +24,12 @@ class Loss(Protocol):
         """Return dlogits (B, C); `out` may be the memory of `probs`."""
 
 
+@functools.lru_cache(maxsize=16)
+def _rows(count: int) -> NDArray[np.intp]:
+    """0 to count - 1; with the labels beside them they pick one entry of each row."""
+    return np.arange(count)
+
+
 class SoftmaxCrossEntropy:
     """Turn the scores into probabilities and measure how surprising the right answer was: -log(probability)."""
 
@@ -31,16 +39,16 @@ class SoftmaxCrossEntropy:
         """Return the mean cross-entropy in nats and the softmax of the logits; (B, C), (B,) -> number, (B, C)."""
         # softmax is unchanged by a shift; shifting by the max keeps exp() finite
         shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), out=out)
-        score = shifted[np.arange(len(labels)), labels]
+        score = shifted[_rows(len(labels)), labels]
         probs = np.exp(shifted, out=shifted)
         total = probs.sum(axis=1, keepdims=True)
         probs /= total
-        return float(np.mean(np.log(total[:, 0]) - score)), probs
+        return float(np.log(total).sum() - score.sum()) / len(labels), probs
 
     def backward(self, probs: Array, labels: Labels, out: Array | None = None) -> Array:
         """Return dlogits (B, C): every wrong class is pushed down by its probability, the right one up."""
         dlogits = np.divide(probs, len(labels), out=out)
-        dlogits[np.arange(len(labels)), labels] -= 1 / len(labels)
+        dlogits[_rows(len(labels)), labels] -= 1 / len(labels)
         return dlogits
 
 
@@ -56,11 +64,11 @@ class MeanSquaredError:
         """Return the squared distance, averaged over the batch, and the outputs; (B, C), (B,) -> number, (B, C)."""
         probs = np.positive(logits, out=out)
         difference = probs.copy()
-        difference[np.arange(len(labels)), labels] -= 1
+        difference[_rows(len(labels)), labels] -= 1
         return float(np.vdot(difference, difference)) / len(labels), probs
 
     def backward(self, probs: Array, labels: Labels, out: Array | None = None) -> Array:
         """Return dlogits (B, C): every output is pulled towards its target."""
         dlogits = np.multiply(probs, 2 / len(labels), out=out)
-        dlogits[np.arange(len(labels)), labels] -= 2 / len(labels)
+        dlogits[_rows(len(labels)), labels] -= 2 / len(labels)
         return dlogits

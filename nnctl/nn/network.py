@@ -99,7 +99,7 @@ class Network:
             layer.backward_params(dy, x)
             if i > self._first_trained:
                 dx = work.gradients[i]
-                dy = layer.backward(dy, x, y, out=dy if dx is None else dx[: len(dy)])
+                dy = layer.backward(dy, x, y, out=None if dx is None else dx[: len(dy)])
 
 
 class Workspace:
@@ -112,7 +112,7 @@ class Workspace:
     Attributes:
         outputs: for each layer its y (B, O), or None where it returns a view; a layer that can work in place
             overwrites the y of a linear layer before it.
-        gradients: for each layer its dx (B, I), or None where it overwrites dy.
+        gradients: for each layer its dx (B, I), or None where nobody asks for it.
         values: the network's input and each layer's output, as the last forward pass left them.
         probs: (B, C) for the loss.
     """
@@ -129,6 +129,6 @@ class Workspace:
                 self.outputs.append(self.outputs[-1])  # a linear layer's backward never looks at its y
             else:
                 self.outputs.append(None if isinstance(layer, Flatten) else rows(y_shape))
-            self.gradients.append(rows(x_shape) if isinstance(layer, Linear) and i > network._first_trained else None)
+            self.gradients.append(rows(x_shape) if i > network._first_trained else None)
         self.values: list[Array] = [np.empty(0, network.dtype)] * (len(network.layers) + 1)
         self.probs = rows(network.shapes[-1])

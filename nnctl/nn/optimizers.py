@@ -2,14 +2,18 @@
 
 `step` works in place on the flat vectors of the network and may use `grads` as scratch memory: the next
 backward pass overwrites it. What an optimizer remembers lies in `state`, a dict of (P,) arrays.
+
+`axpby(a, x, b, y)` is y = a * x + b * y on whole vectors, the one operation that all of them are made of.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 
+from nnctl.blas import axpby
 from nnctl.nn import Array
 
 
@@ -50,20 +54,17 @@ class SGD:
     def step(self, params: Array, grads: Array, lr: float) -> None:
         """Move params (P,) against grads (P,) at the learning rate lr."""
         self.steps += 1
+        direction = grads
         if self.weight_decay:
-            grads += self.weight_decay * params
-        if not self.momentum:
-            grads *= lr
-        else:
+            axpby(self.weight_decay, params, 1, grads)
+        if self.momentum:
             velocity = self.state["velocity"]
-            velocity *= self.momentum
-            velocity += grads
+            axpby(1, grads, self.momentum, velocity)
             if self.nesterov:
-                grads += self.momentum * velocity
-                grads *= lr
+                axpby(self.momentum, velocity, 1, grads)
             else:
-                np.multiply(velocity, lr, out=grads)
-        params -= grads
+                direction = velocity
+        axpby(-lr, direction, 1, params)
 
 
 class Adam:
@@ -101,23 +102,20 @@ class Adam:
         self.steps += 1
         self._decay(params, grads, lr)
         mean, square = self.state["mean"], self.state["square"]
-        mean *= self.beta1
-        mean += (1 - self.beta1) * grads
-        square *= self.beta2
-        np.multiply(grads, grads, out=grads)
-        grads *= 1 - self.beta2
-        square += grads
+        axpby(1 - self.beta1, grads, self.beta1, mean)
+        grads *= grads
+        axpby(1 - self.beta2, grads, self.beta2, square)
 
-        np.divide(square, 1 - self.beta2**self.steps, out=grads)
-        np.sqrt(grads, out=grads)
-        grads += self.epsilon
+        # with c = sqrt(1 - beta2 ** t):  m' / (sqrt(v') + epsilon) = m' * c / (sqrt(v) + epsilon * c)
+        c = math.sqrt(1 - self.beta2**self.steps)
+        np.sqrt(square, out=grads)
+        grads += self.epsilon * c
         np.divide(mean, grads, out=grads)
-        grads *= lr / (1 - self.beta1**self.steps)
-        params -= grads
+        axpby(-lr * c / (1 - self.beta1**self.steps), grads, 1, params)
 
     def _decay(self, params: Array, grads: Array, lr: float) -> None:  # noqa: ARG002
         if self.weight_decay:
-            grads += self.weight_decay * params
+            axpby(self.weight_decay, params, 1, grads)
 
 
 class AdamW(Adam):
