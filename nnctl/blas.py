@@ -130,9 +130,9 @@ def _axpby_of(kind: str) -> Callable[..., None] | None:
     return None
 
 
-def threads_in_force() -> int:
-    """How many threads a matrix product may use now; 1 where BLAS cannot be asked."""
-    return max((int(library["num_threads"]) for library in _libraries()), default=1)
+def threads_in_force() -> int | None:
+    """How many threads a matrix product may use now; None where BLAS cannot be asked."""
+    return max((int(library["num_threads"]) for library in _libraries()), default=None)
 
 
 def report() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from nnctl.checkpoint import Checkpoint
 from nnctl.data.augment import Deformation
-from nnctl.errors import CheckpointError
+from nnctl.errors import CheckpointError, ConfigError
 from nnctl.nn import Array, schedules
 from nnctl.nn.initializers import Initializer, he, normal, xavier
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
@@ -92,7 +92,7 @@ def network(
         inputs = outputs
     layers["output"] = Linear(inputs, CLASSES)
     if loss == "mse":
-        layers["brightness"] = Sigmoid()
+        layers["output_sigmoid"] = Sigmoid()
     return Network(layers, IMAGE_SHAPE, dtype)
 
 
@@ -138,7 +138,7 @@ class Plan:
         criterion, optimizer, schedule: what their names say.
         deformation: of the training images; None leaves them as they are.
         seed: of every random stream.
-        epochs, batch_size: how long, how many images a step.
+        epochs, batch_size, steps_per_epoch: how long, how many images a step, how many steps an epoch.
         patience: epochs to wait for a better validation; None waits for ever.
         checkpoint_every: steps between saves within an epoch; None saves after each epoch only.
         config: the configuration as plain values, to be kept with the results.
@@ -152,13 +152,22 @@ class Plan:
     seed: int
     epochs: int
     batch_size: int
+    steps_per_epoch: int
     patience: int | None
     checkpoint_every: int | None
     config: dict[str, Any]
 
 
 def plan(config: Config, images: int) -> Plan:
-    """Build what the configuration describes, for a training set of so many images."""
+    """Build what the configuration describes, for a training set of so many images.
+
+    Raises:
+        ConfigError: early stopping is asked for without validation images to decide it.
+    """
+    if config.train.patience is not None and not config.data.validation:
+        raise ConfigError(
+            "train.patience: waits for a better validation, but data.validation is 0", "hold some images back for it"
+        )
     built = network(config.network.hidden, config.network.activation, config.loss, config.network.dropout)
     built.initialize(INITIALIZERS[config.network.init], stream(config.seed, Purpose.WEIGHTS))
     return Plan(
@@ -170,15 +179,21 @@ def plan(config: Config, images: int) -> Plan:
         seed=config.seed,
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
+        steps_per_epoch=steps_per_epoch(config, images),
         patience=config.train.patience,
         checkpoint_every=config.train.checkpoint_every,
         config=config.model_dump(mode="json"),
     )
 
 
+def steps_per_epoch(config: Config, images: int) -> int:
+    """How many batches all images make, the last of which may be shorter."""
+    return math.ceil(images / config.train.batch_size)
+
+
 def schedule(config: Config, images: int) -> Schedule:
     """The learning rate by step, for a training set of so many images."""
-    steps = math.ceil(images / config.train.batch_size)
+    steps = steps_per_epoch(config, images)
     rate = config.optimizer.learning_rate
     built = SCHEDULES[config.schedule.name](config.schedule, rate, steps, steps * config.train.epochs)
     warmup = round(getattr(config.schedule, "warmup_epochs", 0) * steps)

@@ -30,6 +30,9 @@ from nnctl.nn import Array
 from nnctl.npz import Archive, RefusedError
 
 FORMAT_VERSION = 1
+INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.threads"}
+"""Keys of a configuration that do not alter what is learned."""
+
 _MAX_META = 64 * 2**20  # bytes; a history of 100,000 epochs fits
 _MAX_DEPTH = 10  # of lists and objects within each other; the state of a random generator needs 4
 _MAX_NAMED = 3  # arrays in one message
@@ -95,11 +98,20 @@ class Checkpoint:
         return dict(sorted(arrays.items()))
 
     def digest(self) -> str:
-        """SHA-256 (hex) of all that decides how training goes on: equal digests, equal futures."""
+        """SHA-256 (hex) of all that decides how training goes on: equal digests, equal futures on equal data."""
         state = dataclasses.asdict(self.meta)
-        del state["config"], state["about"]
+        del state["about"]
+        state["config"] = {key: value for key, value in flat(self.meta.config).items() if key not in INCIDENTAL}
         state["arrays"] = {name: _describe(array) for name, array in self.arrays().items()}
         return hashlib.sha256(_canonical(state)).hexdigest()
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration by dotted path."""
+    paths: dict[str, Any] = {}
+    for key, value in config.items():
+        paths |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return paths
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

@@ -67,6 +67,10 @@ class RunDir:
         """Whether a run has begun here."""
         return any(path.exists() for path in (self.config, self.info, self.metrics, self.last, self.best))
 
+    def trained(self) -> bool:
+        """Whether an epoch has been finished here."""
+        return self.best.exists() or (self.metrics.exists() and self.metrics.stat().st_size > 0)
+
     def refuse_if_used(self) -> None:
         """Raise ConfigError if a run has begun here: a new one would overwrite it."""
         if self.used:
@@ -137,20 +141,26 @@ def new(dataset: str, sizes: str) -> RunDir:
 
 def newest() -> RunDir:
     """The run that saved a checkpoint last; raises CheckpointError if there is none."""
-    saved = sorted(RUNS.glob("*/checkpoints/last.npz"), key=lambda path: path.stat().st_mtime_ns)
-    if not saved:
+    runs = _newest_first()
+    if not runs:
         raise CheckpointError(f"no run found in {RUNS}/", "train a network first: nnctl train")
-    return RunDir(saved[-1].parent.parent)
+    return runs[0]
+
+
+def _newest_first() -> list[RunDir]:
+    """All runs that have saved a checkpoint."""
+    saved = sorted(RUNS.glob("*/checkpoints/last.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [RunDir(path.parent.parent) for path in saved]
 
 
 def find_checkpoint(target: Path | None) -> Path:
-    """The checkpoint meant by a run directory, a file or nothing: a run's best one, of the newest run by default.
+    """The checkpoint meant by a run directory, a file or nothing: a run's best one, or its last without validation.
 
-    A run without validation, or stopped before its first epoch, has no best checkpoint; then its last is meant.
+    Nothing means the newest run that has finished an epoch.
     """
     if target is not None and not target.is_dir():
         return target
-    run = newest() if target is None else RunDir(target)
+    run = RunDir(target) if target is not None else next(filter(RunDir.trained, _newest_first()), None) or newest()
     for path in (run.best, run.last):
         if path.exists():
             return path

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnctl import build
 from nnctl.build import Plan, Purpose
-from nnctl.checkpoint import Checkpoint, Meta
+from nnctl.checkpoint import INCIDENTAL, Checkpoint, Meta, flat
 from nnctl.data.augment import deformed
 from nnctl.data.examples import Examples, batches
 from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
@@ -25,10 +25,11 @@ __all__ = ["EpochReport", "Evaluation", "Training", "evaluate", "fit"]
 
 EVALUATION_BATCH = 1000
 
-MAY_CHANGE = {"data.dir", "data.offline", "train.epochs", "train.patience", "train.checkpoint_every", "train.threads"}
+MAY_CHANGE = INCIDENTAL | {"train.epochs", "train.patience"}
 """Keys that a resumed run may set anew: none of them alters a step that was taken."""
 
 
+@np.errstate(all="ignore")  # what overflows shows in a loss or in probs that are not finite
 def evaluate(network: Network, criterion: Loss, examples: Examples) -> Evaluation:
     """Let the network answer every example; nothing is learned and no neuron is dropped."""
     work = Workspace(network, min(len(examples), EVALUATION_BATCH))
@@ -151,6 +152,11 @@ class Training:
         """
         meta = checkpoint.meta
         changed = _changed(self.plan.config, meta.config)
+        if meta.epoch > self.plan.epochs:
+            raise ConfigError(
+                f"train.epochs: {self.plan.epochs}, but {name} has done {meta.epoch} already",
+                "ask for more, or start anew",
+            )
         if changed:
             raise ConfigError(
                 f"{name}: cannot be resumed with another {', '.join(changed)}",
@@ -162,6 +168,10 @@ class Training:
             for purpose, rng in self.generators.items():
                 rng.bit_generator.state = meta.generators[purpose]
             self.totals = Totals(**meta.totals)
+            if meta.batch > self.plan.steps_per_epoch or (meta.batch == 0) != (self.totals.images == 0):
+                raise ValueError("its position lies outside the epoch")
+            if meta.step != meta.epoch * self.plan.steps_per_epoch + meta.batch:
+                raise ValueError("its counts contradict each other")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{name}: is not a checkpoint of this configuration", "start a new run") from error
         self.epoch, self.batch, self.step = meta.epoch, meta.batch, meta.step
@@ -249,16 +259,15 @@ def _run_epoch(
             save(training, False)
 
 
-def _changed(config: Any, saved: Any, path: str = "") -> list[str]:
+def _changed(config: dict[str, Any], saved: dict[str, Any]) -> list[str]:
     """The dotted paths at which two configurations differ, but for those that may."""
-    if isinstance(config, dict) and isinstance(saved, dict):
-        keys = sorted(config.keys() | saved.keys())
-        return [p for key in keys for p in _changed(config.get(key), saved.get(key), f"{path}.{key}".lstrip("."))]
-    return [path] if config != saved and path not in MAY_CHANGE else []
+    now, before = flat(config), flat(saved)
+    differing = (path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
+    return sorted(path for path in differing if path not in MAY_CHANGE)
 
 
 def _stopped(training: Training, signal: int) -> StoppedError:
-    return StoppedError(f"stopped after step {training.step}; everything is saved", "continue with --resume", signal)
+    return StoppedError(f"stopped after step {training.step:,}; everything is saved", "go on with --resume", signal)
 
 
 def _close_epoch(training: Training, validation: Examples) -> tuple[dict[str, Any], bool]:

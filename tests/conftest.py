@@ -47,7 +47,7 @@ def nnctl(tmp_path: Path) -> Nnctl:
 @pytest.fixture(scope="session")
 def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the real MNIST: fetched from $MNIST_MIRROR, or else the one in data/."""
-    mirror = os.environ.get("MNIST_MIRROR")
+    mirror = os.environ.get("MNIST_MIRROR")  # of the tests alone, which are free of the program's own variables
     if mirror:
         directory = tmp_path_factory.mktemp("data")
         datasets.fetch("mnist", directory, [mirror])

@@ -50,7 +50,7 @@ def test_layers_are_named_after_what_they_do():
     assert build.network([], "relu", "cross_entropy").names == ("flatten", "output")
     assert build.network([5], "tanh", "cross_entropy").names == ("flatten", "hidden1", "tanh1", "output")
     assert build.network([5, 3], "sigmoid", "mse", dropout=0.5).names == (
-        *("flatten", "hidden1", "sigmoid1", "dropout1", "hidden2", "sigmoid2", "dropout2", "output", "brightness"),
+        *("flatten", "hidden1", "sigmoid1", "dropout1", "hidden2", "sigmoid2", "dropout2", "output", "output_sigmoid"),
     )
 
 
@@ -83,7 +83,7 @@ def test_a_trained_network_gets_its_parameters_and_its_loss(loss, kind):
     network, criterion = build.trained_network(checkpoint, "last.npz")
     np.testing.assert_array_equal(network.params, np.arange(network.params.size, dtype=np.float32))
     assert isinstance(criterion, kind)
-    assert ("brightness" in network.names) == (loss == "mse")
+    assert ("output_sigmoid" in network.names) == (loss == "mse")
     assert not np.shares_memory(network.params, next(iter(checkpoint.params.values())))
 
 

@@ -232,8 +232,13 @@ def test_the_digest_changes_when_an_array_is_renamed_or_reshaped():
 
 
 def test_the_digest_does_not_depend_on_names_of_files_versions_or_paths(tmp_path):
-    checkpoint.save(tmp_path / "other.npz", changed_meta(about={"nnctl": "9"}, config=CONFIG | {"seed": 2}))
+    elsewhere = changed_meta(about={"nnctl": "9"}, config=CONFIG | {"data": {"dir": "elsewhere"}})
+    checkpoint.save(tmp_path / "other.npz", elsewhere)
     assert checkpoint.load(tmp_path / "other.npz").digest() == STATE.digest()
+
+
+def test_the_digest_depends_on_the_configuration():
+    assert changed_meta(config=CONFIG | {"seed": 2}).digest() != STATE.digest()
 
 
 def test_the_digest_does_not_depend_on_the_order_of_names():

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any, TypeVar
 
 import click
@@ -74,47 +74,6 @@ def is_colourful(stream: IO[str] | None) -> bool:
 def speaks_unicode(stream: IO[str] | None) -> bool:
     """Whether block characters can be written to this stream."""
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "").startswith("utf")
-
-
-class TrainingBar:
-    """One bar for a whole training on a terminal, with lines written above it; elsewhere the lines alone.
-
-    Args:
-        done, total: steps done already and in all.
-        shown: whether to show anything.
-    """
-
-    def __init__(self, done: int, total: int, *, shown: bool) -> None:
-        self._shown = shown
-        self._bar: Any = None
-        if shown and is_terminal(sys.stderr):
-            from tqdm import tqdm
-
-            ascii_only = not speaks_unicode(sys.stderr)
-            self._bar = tqdm(desc="training", initial=done, total=total, leave=False, ascii=ascii_only, unit="step")
-
-    def __enter__(self) -> TrainingBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def watch(self, batches: Iterable[T]) -> Iterable[T]:
-        """Pass the batches of an epoch on, moving the bar by one for each."""
-        return batches if self._bar is None else self._moving(batches)
-
-    def _moving(self, batches: Iterable[T]) -> Iterator[T]:
-        for batch in batches:
-            yield batch
-            self._bar.update()
-
-    def write(self, line: str) -> None:
-        """Write a line to standard error, above the bar."""
-        if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
-        elif self._shown:
-            note(line)
 
 
 @contextlib.contextmanager

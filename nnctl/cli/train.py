@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import platform
 import shlex
 import signal
@@ -12,20 +11,20 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnctl import __version__
-from nnctl.cli import console, options
-from nnctl.errors import DivergedError, StoppedError
+from nnctl.cli import console, options, progress
+from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError, StorageError
 
 if TYPE_CHECKING:
     from nnctl.checkpoint import Checkpoint
     from nnctl.config import Config
     from nnctl.data.datasets import Dataset
     from nnctl.rundir import RunDir
-    from nnctl.train import EpochReport, Evaluation, Training
+    from nnctl.train import Evaluation, Training
 
 
 @options.command(
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 nnctl train
 nnctl train configs/tiny.toml
 nnctl train --set network.hidden=[64,32] --set train.epochs=3
-nnctl train --resume --set train.epochs=12
+nnctl train --resume
 """,
 )
 @options.config_file
@@ -67,13 +66,13 @@ def train(
     from nnctl.config import load
 
     run = rundir.RunDir(run_dir) if run_dir else rundir.newest() if resume else None
-    continued = run if resume and run is not None and run.used else None
-    if continued and config_path is None:
-        config_path = continued.config
+    if resume and run is not None:
+        if not run.used:
+            console.warning(f"{run.path}: holds no run to resume; starting a new one")
+        elif config_path is None:
+            config_path = run.config
     config = load(config_path, overrides, options.settings(data_dir, offline, threads)).config
-    widths = (784, *config.network.hidden, 10)
-    largest_product = config.train.batch_size * max(a * b for a, b in itertools.pairwise(widths))
-    blas.configure(_threads(config, continued), largest_product)
+    blas.configure(config.train.threads, config.largest_product)
 
     with contextlib.ExitStack() as stack:
         if run is not None:
@@ -84,18 +83,19 @@ def train(
         from nnctl.build import sizes
 
         dataset = options.load_dataset(config.data, quiet=quiet)
-        config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset.name})})
+        config = _settled(config, dataset)
         if run is None:
             run = stack.enter_context(rundir.new(dataset.name, sizes(config.network.hidden)))
         _run(config, dataset, run, quiet=quiet, as_json=as_json)
 
 
-def _threads(config: Config, continued: RunDir | None) -> int | Literal["auto"]:
-    """The thread count asked for; a run that goes on keeps its own, since another gives other last bits."""
-    if continued is None or config.train.threads != "auto":
-        return config.train.threads
-    threads = continued.read_info().get("blas", {}).get("threads")
-    return threads if isinstance(threads, int) else "auto"
+def _settled(config: Config, dataset: Dataset) -> Config:
+    """What was left open has been decided by now: save what it has become, so that the run can be replayed."""
+    from nnctl import blas
+
+    data = config.data.model_copy(update={"dataset": dataset.name})
+    train = config.train.model_copy(update={"threads": blas.threads_in_force() or config.train.threads})
+    return config.model_copy(update={"data": data, "train": train})
 
 
 def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json: bool) -> None:
@@ -110,32 +110,33 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
         Examples(dataset.train_images, dataset.train_labels), config.data.validation, config.data.train_limit
     )
     training = Training(build.plan(config, len(examples)))
-    if run.last.exists():
-        saved = checkpoint.load(run.last)
-        training.resume(saved, str(run.last))
-        run.rewind_metrics(training.history)
-        _warn_of_stretching(config, saved)
     info = _about(config, dataset, training)
-    _keep_the_beginning(info, run.read_info())
-    run.write_config(to_yaml(config))
-    run.write_info(info)
+    if run.last.exists():
+        _go_back(training, run, info)
+    elif run.trained():
+        raise CheckpointError(f"{run.last}: is missing", "restore it from a copy, or start a new run")
 
     def save(training: Training, best: bool) -> None:
-        snapshot = training.checkpoint({"nnctl": __version__, "blas": info["blas"]})
+        snapshot = training.checkpoint({key: info[key] for key in ("nnctl", "blas", "data_sha256")})
         if best:  # before last: a crash in between repeats the epoch and writes both again
             checkpoint.save(run.best, snapshot)
         checkpoint.save(run.last, snapshot)
 
+    run.write_config(to_yaml(config))
     if not run.last.exists():
-        save(training, False)  # so that a folder that cannot be written is known before the first epoch
+        try:
+            save(training, False)  # so that a folder that cannot be written is known before the first epoch
+        except StorageError:
+            run.config.unlink(missing_ok=True)  # no run has begun here
+            raise
+    run.write_info(info)
     if not quiet:
-        _announce(config, training, dataset, len(examples), len(validation))
-    steps = config.train.epochs * -(-len(examples) // config.train.batch_size)
-    bar = console.TrainingBar(training.step, steps, shown=not quiet)
+        progress.announce(config, training, dataset, len(examples), len(validation))
+    bar = progress.TrainingBar(training.step, training.plan.epochs * training.plan.steps_per_epoch, shown=not quiet)
     with bar, _stop_asked() as stop, _early_end_noted(run, info):
         for report in fit(training, examples, validation, save=save, stop=stop, progress=bar.watch):
             run.append_metrics(vars(report))
-            bar.write(_row(report, config.train.epochs))
+            bar.write(progress.row(report, config.train.epochs))
     result = _test(training, run, Examples(dataset.test_images, dataset.test_labels))
     final = training.checkpoint({})
     info |= _outcome(final, result)
@@ -146,7 +147,7 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
     else:
         if not quiet:
             console.note("")
-        _summarize(config, run, dataset, training, result, seconds=seconds)
+        progress.summarize(config, run, dataset, training, result, seconds=seconds)
 
 
 def _about(config: Config, dataset: Dataset, training: Training) -> dict[str, Any]:
@@ -172,22 +173,32 @@ def _about(config: Config, dataset: Dataset, training: Training) -> dict[str, An
     }
 
 
-def _warn_of_stretching(config: Config, saved: Checkpoint) -> None:
-    """Say so if the learning rate leaves the curve it was on: some schedules are laid over the whole training."""
-    before = saved.meta.config["train"]["epochs"]
-    if config.train.epochs != before and config.schedule.name in ("one_cycle", "cosine"):
-        console.warning(
-            f"schedule {config.schedule.name} is laid over {config.train.epochs} epochs now, not {before}: "
-            "the learning rate jumps, and the result is not that of a run so long from the start"
-        )
+def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
+    """Take up a run where its last checkpoint stands; warn of whatever keeps the result from being the same."""
+    from nnctl import checkpoint
 
+    saved = checkpoint.load(run.last)
+    about, earlier = saved.meta.about, run.read_info()
+    if about.get("data_sha256") != info["data_sha256"]:
+        raise ConfigError(f"{run.path}: was begun with other data", "give it the files it had, or start a new run")
+    training.resume(saved, str(run.last))
+    if training.best is not None and not run.best.exists():
+        raise CheckpointError(f"{run.best}: is missing", "restore it from a copy, or start a new run")
+    run.rewind_metrics(training.history)
+    info |= {key: earlier[key] for key in ("started", "fallback", "extended") if key in earlier}
 
-def _keep_the_beginning(info: dict[str, Any], earlier: dict[str, Any]) -> None:
-    """Take over from run.json what is true of a resumed run as a whole; warn if its bits will not be the same."""
-    info |= {key: earlier[key] for key in ("started", "fallback") if key in earlier}
-    kernel, before = info["blas"]["kernel"], earlier.get("blas", {}).get("kernel")
-    if before is not None and kernel != before:
-        console.warning(f"BLAS runs its {kernel} kernel here, {before} before: the last bits of results may differ")
+    epochs, before = training.plan.epochs, saved.meta.config["train"]["epochs"]
+    if epochs != before:
+        info["extended"] = [*info.get("extended", []), {"at": training.epoch, "from": before, "to": epochs}]
+        if training.plan.config["schedule"]["name"] in ("one_cycle", "cosine"):
+            console.warning(
+                f"the schedule is laid over {epochs} epochs now, not {before}: the learning rate jumps, "
+                "and the result is not that of a run so long from the start"
+            )
+    for what in ("kernel", "threads"):
+        now, then = info["blas"][what], about.get("blas", {}).get(what)
+        if now != then:
+            console.warning(f"BLAS {what}: {now} here, {then} before; the last bits of results may differ")
 
 
 def _outcome(final: Checkpoint, result: Evaluation) -> dict[str, Any]:
@@ -216,11 +227,15 @@ def _test(training: Training, run: RunDir, examples: Any) -> Evaluation:
 
 @contextlib.contextmanager
 def _early_end_noted(run: RunDir, info: dict[str, Any]) -> Iterator[None]:
-    """Let run.json say so if training stops or diverges."""
+    """Let run.json say how training ended, if it was not by finishing."""
     try:
         yield
-    except (StoppedError, DivergedError) as error:
-        run.write_info(info | {"status": "stopped" if isinstance(error, StoppedError) else "diverged"})
+    except BaseException as error:
+        if isinstance(error, StoppedError):
+            error.hint = f"go on with: {shlex.join(['nnctl', 'train', '--resume', '--run-dir', str(run.path)])}"
+        status = {StoppedError: "stopped", DivergedError: "diverged"}.get(type(error), "failed")
+        with contextlib.suppress(StorageError):  # the disk may be what failed
+            run.write_info(info | {"status": status})
         raise
 
 
@@ -244,55 +259,3 @@ def _stop_asked() -> Iterator[Callable[[], int | None]]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-
-
-def _announce(config: Config, training: Training, dataset: Dataset, examples: int, validation: int) -> None:
-    """Say what is about to learn from what, and head the table of epochs."""
-    from nnctl import build
-
-    console.note(
-        f"{dataset.name}: {examples:,} images to train on, {validation:,} to validate, {len(dataset.test_images):,} "
-        f"to test\nnetwork: {build.sizes(config.network.hidden)}, {config.network.activation}, "
-        f"{training.plan.network.params.size:,} parameters"
-    )
-    if training.step:
-        console.note(f"resuming after {training.epoch} epochs and {training.batch} batches")
-    if training.finished:
-        console.note("nothing is left to train: ask for more with --set train.epochs=N")
-        return
-    console.note("\n  epoch    loss  accuracy  val loss  val accuracy    images/s")
-
-
-def _row(report: EpochReport, epochs: int) -> str:
-    """One epoch as a line of the table; a star marks the best so far."""
-    validation = f"{'-':>8}  {'-':>12}"
-    if report.validation_loss is not None and report.validation_accuracy is not None:
-        validation = f"{report.validation_loss:8.4f}  {100 * report.validation_accuracy:10.2f} %"
-    epoch = f"{report.epoch}/{epochs}"
-    rate = f"{report.images_per_second:,.0f}"
-    line = f"{epoch:>7}  {report.loss:6.4f}  {100 * report.accuracy:6.2f} %  {validation}  {rate:>10}"
-    return f"{line}  *" if report.best else line
-
-
-def _summarize(
-    config: Config, run: RunDir, dataset: Dataset, training: Training, result: Evaluation, *, seconds: float
-) -> None:
-    """The result: how good it is, where it lies, and what to do with it."""
-    which = f"best epoch, {training.best['epoch']}" if training.best else f"epoch {training.epoch}"
-    of_synthetic = " (synthetic digits, not MNIST)" if dataset.name == "synthetic" else ""
-    console.result(
-        f"test accuracy {100 * result.accuracy:.2f} %{of_synthetic}: {result.errors:,} of {len(result.labels):,} wrong "
-        f"({which}), in {seconds:.1f} s"
-    )
-    console.result(f"run           {run.path}")
-    console.result(f"next          {_next(config, run)}")
-
-
-def _next(config: Config, run: RunDir) -> str:
-    """Commands to paste: a picture from the same data, and this network's reading of it."""
-    from nnctl.rundir import RUNS
-
-    predict = ["nnctl", "predict", "digit.png"]
-    if run.path.parent != RUNS:
-        predict += ["--checkpoint", str(run.path)]
-    return f"{options.export_command('test:7', config.data)} && {shlex.join(predict)}"

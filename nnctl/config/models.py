@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import typing
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+PIXELS, CLASSES = 784, 10  # of every dataset
 
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, description="size of a step; the peak, where a schedule varies it")]
@@ -187,6 +190,12 @@ class Config(Section):
         default=OneCycleConfig(), discriminator="name", description="how the learning rate changes as training goes on"
     )
     train: TrainConfig = Field(default=TrainConfig(), description="how long to train, and in which portions")
+
+    @property
+    def largest_product(self) -> int:
+        """Multiplications in the largest matrix product of a step."""
+        widths = (PIXELS, *self.network.hidden, CLASSES)
+        return self.train.batch_size * max(inputs * outputs for inputs, outputs in itertools.pairwise(widths))
 
 
 def models_of(annotation: object) -> list[type[Section]]:

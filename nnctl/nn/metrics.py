@@ -46,7 +46,7 @@ class Evaluation:
         return confusion_matrix(self.labels, self.predictions, self.probs.shape[1])
 
     @property
-    def shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def precision_recall_f1(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Precision, recall and F1 of each class, (C,) each."""
         return precision_recall_f1(self.confusion)
 

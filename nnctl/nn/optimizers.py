@@ -92,7 +92,7 @@ class Adam:
         self.epsilon = epsilon
         self.weight_decay = weight_decay
         self.steps = 0
-        self.state: dict[str, Array] = {"mean": np.zeros_like(params), "square": np.zeros_like(params)}
+        self.state: dict[str, Array] = {"first_moment": np.zeros_like(params), "second_moment": np.zeros_like(params)}
 
     # m = beta1 * m + (1 - beta1) * dw,  v = beta2 * v + (1 - beta2) * dw ** 2,  w -= lr * m' / (sqrt(v') + epsilon)
     # where m' = m / (1 - beta1 ** t) and v' = v / (1 - beta2 ** t) make up for the start at zero
@@ -101,16 +101,16 @@ class Adam:
         """Move params (P,) against grads (P,) at the learning rate lr."""
         self.steps += 1
         self._decay(params, grads, lr)
-        mean, square = self.state["mean"], self.state["square"]
-        axpby(1 - self.beta1, grads, self.beta1, mean)
+        m, v = self.state["first_moment"], self.state["second_moment"]
+        axpby(1 - self.beta1, grads, self.beta1, m)
         grads *= grads
-        axpby(1 - self.beta2, grads, self.beta2, square)
+        axpby(1 - self.beta2, grads, self.beta2, v)
 
         # with c = sqrt(1 - beta2 ** t):  m' / (sqrt(v') + epsilon) = m' * c / (sqrt(v) + epsilon * c)
         c = math.sqrt(1 - self.beta2**self.steps)
-        np.sqrt(square, out=grads)
+        np.sqrt(v, out=grads)
         grads += self.epsilon * c
-        np.divide(mean, grads, out=grads)
+        np.divide(m, grads, out=grads)
         axpby(-lr * c / (1 - self.beta1**self.steps), grads, 1, params)
 
     def _decay(self, params: Array, grads: Array, lr: float) -> None:  # noqa: ARG002

@@ -1,5 +1,6 @@
 """`nnctl train`: what a run leaves behind, how it goes on, and how it ends."""
 
+import dataclasses
 import json
 import os
 import re
@@ -29,6 +30,10 @@ EVERY_RUN_HOLDS = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last
 def digest(run: Path) -> str:
     """The digest of the state a run has come to."""
     return checkpoint.load(run / "checkpoints" / "last.npz").digest()
+
+
+def contents(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def info(run: Path) -> dict[str, Any]:
@@ -169,12 +174,12 @@ def test_mnist_never_falls_back(cli: Cli, small: Small) -> None:
 
 
 def test_a_used_directory_is_refused_and_left_as_it_is(cli: Cli, small: Small, own_run: Path) -> None:
-    before = {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()}
+    before = contents(own_run)
     code, out, err = cli("train", *small, "--set", "seed=7", "--run-dir", own_run)
     assert (code, out) == (2, "")
     assert "holds a run already" in err
     assert "--resume" in err
-    assert {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()} == before
+    assert contents(own_run) == before
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["anew", "resume"])
@@ -215,12 +220,67 @@ def test_a_resumed_run_keeps_its_beginning(cli: Cli, own_run: Path) -> None:
 
 
 def test_another_blas_kernel_than_before_is_worth_a_warning(cli: Cli, own_run: Path) -> None:
-    before = info(own_run)
-    (own_run / "run.json").write_text(json.dumps(before | {"blas": before["blas"] | {"kernel": "Nehalem"}}))
+    saved = checkpoint.load(own_run / "checkpoints" / "last.npz")
+    other = saved.meta.about | {"blas": saved.meta.about["blas"] | {"kernel": "Nehalem", "threads": 77}}
+    older = dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, about=other))
+    checkpoint.save(own_run / "checkpoints" / "last.npz", older)
     code, _, err = cli("train", "--resume", "--quiet")
     assert code == 0
-    assert err.startswith("nnctl: warning: BLAS runs its ")
-    assert "Nehalem before" in err
+    assert re.search(r"nnctl: warning: BLAS kernel: \w+ here, Nehalem before; the last bits", err)
+    assert re.search(r"nnctl: warning: BLAS threads: \d+ here, 77 before; the last bits", err)
+
+
+def test_other_data_than_before_are_refused(cli: Cli, own_run: Path) -> None:
+    saved = checkpoint.load(own_run / "checkpoints" / "last.npz")
+    other = dataclasses.replace(saved.meta, about=saved.meta.about | {"data_sha256": {"train": "0"}})
+    checkpoint.save(own_run / "checkpoints" / "last.npz", dataclasses.replace(saved, meta=other))
+    before = contents(own_run)
+    code, out, err = cli("train", "--resume", "--set=train.epochs=3", "--quiet")
+    assert (code, out) == (2, "")
+    assert "was begun with other data" in err
+    assert contents(own_run) == before
+
+
+@pytest.mark.parametrize("name", ["last.npz", "best.npz"])
+def test_a_run_that_lost_a_checkpoint_does_not_start_over(cli: Cli, own_run: Path, name: str) -> None:
+    (own_run / "checkpoints" / name).unlink()
+    before = contents(own_run)
+    code, out, err = cli("train", "--resume", "--run-dir", own_run, "--set=train.epochs=3", "--quiet")
+    assert (code, out) == (4, "")
+    assert f"{name}: is missing" in err
+    assert contents(own_run) == before
+
+
+def test_fewer_epochs_than_done_are_refused(cli: Cli, own_run: Path) -> None:
+    before = contents(own_run)
+    code, out, err = cli("train", "--resume", "--set=train.epochs=1", "--quiet")
+    assert (code, out) == (2, "")
+    assert "train.epochs: 1, but" in err
+    assert "has done 2 already" in err
+    assert contents(own_run) == before
+
+
+def test_resuming_where_there_is_no_run_begins_one_and_says_so(cli: Cli, small: Small) -> None:
+    code, _, err = cli("train", *small, "--run-dir", "new", "--resume", "--quiet")
+    assert (code, err) == (0, "nnctl: warning: new: holds no run to resume; starting a new one\n")
+
+
+def test_what_auto_became_is_in_the_saved_config(cli: Cli, small: Small) -> None:
+    arguments = [argument for argument in small if argument != "--threads=1"]
+    assert cli("train", *arguments, "--run-dir", "run", "--quiet")[0] == 0
+    assert load(Path("run/config.yaml"), environ={}).config.train.threads == info(Path("run"))["blas"]["threads"]
+
+
+def test_a_run_that_was_stretched_says_so_for_ever(cli: Cli, own_run: Path) -> None:
+    assert cli("train", "--resume", "--set=train.epochs=3", "--quiet")[0] == 0
+    assert cli("train", "--resume", "--quiet")[0] == 0
+    assert info(own_run)["extended"] == [{"at": 2, "from": 2, "to": 3}]
+
+
+def test_early_stopping_needs_validation_images(cli: Cli, small: Small) -> None:
+    code, out, err = cli("train", *small, "--set=train.patience=1", "--set=data.validation=0")
+    assert (code, out) == (2, "")
+    assert "train.patience: waits for a better validation, but data.validation is 0" in err
 
 
 @pytest.mark.skipif(blas.report()["library"] != "openblas", reason="needs a BLAS that tells its thread count")
@@ -276,7 +336,8 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
         process.send_signal(signum)
         out, err = process.communicate()
     assert (process.returncode, out) == (128 + signum, b"")
-    assert re.fullmatch(rb"nnctl: error: stopped after step \d+; .*saved\nhint: .*--resume\n", err)
+    said = rb"nnctl: error: stopped after step \d+; .*saved\nhint: go on with: nnctl train --resume --run-dir run\n"
+    assert re.fullmatch(said, err)
     assert info(run)["status"] == "stopped"
     assert nnctl("checkpoint", "verify", "run").returncode == 0
 
@@ -307,7 +368,7 @@ def test_more_epochs_than_planned_are_told_to_bend_the_schedule(
     assert cli("train", *small, "--run-dir", "run", "--quiet").code == 0
     longer = cli("train", "--run-dir", "run", "--resume", "--set", "train.epochs=3")
     assert longer.code == 0, longer.err
-    assert "warning: schedule one_cycle is laid over 3 epochs now, not 2" in longer.err
+    assert "warning: the schedule is laid over 3 epochs now, not 2" in longer.err
     again = cli("train", "--run-dir", "run", "--resume")
     assert again.code == 0, again.err
     assert "warning" not in again.err

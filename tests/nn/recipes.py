@@ -34,7 +34,7 @@ def network_of(
             if dropout:
                 layers[f"dropout{i}"] = Dropout(dropout)
     if loss == "mse":
-        layers["brightness"] = Sigmoid()
+        layers["output_sigmoid"] = Sigmoid()
     network = Network(layers, (28, 28) if sizes[0] == 784 else (sizes[0],), dtype)
     network.initialize(initializer, np.random.default_rng(seed))
     return network

@@ -99,7 +99,7 @@ def test_each_optimizer_remembers_what_its_formula_names() -> None:
     params = start(np.float32)
     assert SGD(params).state == {}
     assert list(SGD(params, 0.9).state) == ["velocity"]
-    assert list(Adam(params).state) == list(AdamW(params).state) == ["mean", "square"]
+    assert list(Adam(params).state) == list(AdamW(params).state) == ["first_moment", "second_moment"]
     for optimizer_of in EVERY.values():
         for array in optimizer_of(params).state.values():
             assert array.shape == params.shape

@@ -1,0 +1,24 @@
+"""The recipes reach on the real MNIST what the README says of them, give or take what one seed may do."""
+
+import json
+from pathlib import Path
+
+import pytest
+from process import run_nnctl
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+@pytest.mark.mnist
+def test_the_default_recipe_reads_more_than_98_3_percent(default_run: Path) -> None:
+    assert json.loads((default_run / "run.json").read_text("utf-8"))["test"]["accuracy"] >= 0.983
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize(("recipe", "least"), [("perceptron.yaml", 0.92), ("3blue1brown.toml", 0.94)])
+def test_the_small_recipes_read_as_much_as_so_few_neurons_can(
+    mnist_dir: Path, tmp_path: Path, recipe: str, least: float
+) -> None:
+    done = run_nnctl("train", CONFIGS / recipe, "--data-dir", mnist_dir, "--json", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["test"]["accuracy"] >= least
