@@ -13,7 +13,7 @@ import numpy as np
 from nnctl import build
 from nnctl.build import Plan, Purpose
 from nnctl.checkpoint import INCIDENTAL, Checkpoint, Meta, flat
-from nnctl.data.augment import deformed
+from nnctl.data.augment import Deformer
 from nnctl.data.examples import Examples, batches
 from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from nnctl.nn import Array, Labels
@@ -238,9 +238,10 @@ def _run_epoch(
     plan, network = training.plan, training.plan.network
     training.begin_epoch()
     order = build.stream(plan.seed, Purpose.ORDER, training.epoch).permutation(len(examples))
-    remaining = batches(examples, order[training.batch * plan.batch_size :], plan.batch_size, network.dtype)
+    deform = None
     if plan.deformation is not None:
-        remaining = deformed(remaining, plan.deformation, training.generators["deformation"])
+        deform = Deformer(plan.deformation, training.generators["deformation"], plan.batch_size, network.dtype)
+    remaining = batches(examples, order[training.batch * plan.batch_size :], plan.batch_size, network.dtype, deform)
     work = Workspace(network, plan.batch_size)
     for x, labels in progress(remaining):
         logits = network.forward(x, work, training.generators["dropout"])

@@ -1,20 +1,30 @@
 """Deform training images a little, anew each time they come by: a digit that is turned or bent is still that digit.
 
-Each output pixel looks up where it comes from in the original, and takes the bilinear mean of the four pixels
-there. Bilinear lookup is linear in the pixels, so images that share a displacement field are deformed together.
+Each output pixel looks up where it comes from in the original, and takes the bilinear mean of the four pixels there.
+Eight images share a displacement field. One byte of each, side by side, make one 64-bit number, so that one lookup
+finds a pixel of all eight, and one multiplication weighs it in four of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from nnctl.nn import Array, Labels
+from nnctl.nn import Array
 
-GROUP = 8  # images that share a field; enough to pay for it, too few to be alike
+GROUP = 8  # images that share a field: the bytes of a 64-bit number
+GROUPS = 8  # deformed at once: more would not fit the processor's nearest caches
+PART = GROUP * GROUPS
+BITS = 4
+STEPS = 2**BITS  # positions are rounded to sixteenths of a pixel, so that the four weights are whole and sum to 256
+SIDE = 28
+PIXELS = SIDE * SIDE
+
+_EVEN = np.uint64(0x00FF00FF00FF00FF)  # every second byte: the others make room for products of two bytes
+_BYTE = np.uint64(8)
+_HALF = np.uint64(0x0080008000800080)  # half of 256 in each of them, to round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,78 +48,125 @@ class Deformation:
     sigma: float = 1.0
 
 
-def deformed(
-    batches: Iterable[tuple[Array, Labels]], deformation: Deformation, rng: np.random.Generator
-) -> Iterator[tuple[Array, Labels]]:
-    """Deform each batch as it comes by, in its own memory."""
-    for x, labels in batches:
-        deform(x, deformation, rng)
-        yield x, labels
+class Deformer:
+    """Deforms batches, each group of GROUP images in a way of its own, in memory that is reused for every batch.
 
+    Args:
+        deformation: how much.
+        rng: decides each way.
+        batch_size: B, the most images that come at once.
+        dtype: of the pixels that are returned.
+    """
 
-def deform(x: Array, deformation: Deformation, rng: np.random.Generator) -> None:
-    """Deform a batch of images (B, H, W) in place, each group of GROUP in a way of its own."""
-    count, height, width = x.shape
-    groups = -(-count // GROUP)
-    rows, columns = source_positions(groups, height, width, deformation, rng)  # (G, H * W) each
-    top = np.minimum(rows.astype(np.intp), height - 2)
-    left = np.minimum(columns.astype(np.intp), width - 2)
-    down, right = (rows - top).astype(x.dtype), (columns - left).astype(x.dtype)  # how far into the pixel, 0 to 1
-    first = top * width + left  # of the four pixels around each position
-    for group in range(groups):
-        images = x[group * GROUP : (group + 1) * GROUP].reshape(-1, height * width)
-        pixels = np.ascontiguousarray(images.T)  # (H * W, <= GROUP): a pixel of all images is one piece of memory
-        d, r = down[group, :, None], right[group, :, None]
-        above = (1 - r) * pixels[first[group]] + r * pixels[first[group] + 1]
-        below = (1 - r) * pixels[first[group] + width] + r * pixels[first[group] + width + 1]
-        images[:] = ((1 - d) * above + d * below).T
+    def __init__(
+        self, deformation: Deformation, rng: np.random.Generator, batch_size: int, dtype: DTypeLike = np.float32
+    ) -> None:
+        self.deformation = deformation
+        self.rng = rng
+        # a position on the lower or right edge looks, with weight 0, at a pixel beyond
+        self._bytes = np.zeros((PIXELS + SIDE + 1, PART), np.uint8)
+        self._pixels = self._bytes.view(np.uint64).ravel()  # of GROUPS groups, side by side
+        self._whole = np.empty((6, PIXELS, GROUPS), np.int64)  # reused, as fresh memory costs more than the arithmetic
+        self._packed = np.empty((4, PIXELS, GROUPS), np.uint64)
+        self._deformed = np.zeros((PIXELS, batch_size), np.uint8)
+        self._x = np.empty((PIXELS, batch_size), dtype)
+
+    def __call__(self, images: NDArray[np.uint8]) -> Array:
+        """Deform images (B, 28, 28); return pixels (B, 784) from 0.0 to 1.0, which the next call overwrites."""
+        for begin in range(0, len(images), PART):
+            part = images[begin : begin + PART]
+            count = len(part)
+            np.copyto(self._bytes[:PIXELS, :count], part.reshape(count, PIXELS).T)
+            blended = self._blend(*source_positions(GROUPS, self.deformation, self.rng))
+            np.copyto(self._deformed[:, begin : begin + count], blended.view(np.uint8)[:, :count])
+        np.copyto(self._x, self._deformed)
+        self._x /= 255
+        return self._x[:, : len(images)].T
+
+    def _blend(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The bilinear mean at positions (784, G) in sixteenths, for all images of each group: (784, G)."""
+        index, up, down, left, right, weight = self._whole
+        even, odd, found, product = self._packed
+        np.right_shift(rows, BITS, out=index)
+        np.right_shift(columns, BITS, out=weight)
+        np.left_shift(index, BITS, out=down)
+        np.subtract(rows, down, out=down)  # how far into the pixel
+        np.left_shift(weight, BITS, out=right)
+        np.subtract(columns, right, out=right)
+        np.subtract(STEPS, down, out=up)
+        np.subtract(STEPS, right, out=left)
+        index *= SIDE
+        index += weight
+        index *= GROUPS
+        index += np.arange(GROUPS)
+        even.fill(_HALF)
+        odd.fill(_HALF)
+        for step, by_row, by_column in ((0, up, left), (1, up, right), (SIDE - 1, down, left), (1, down, right)):
+            index += step * GROUPS  # from one of the four pixels to the next
+            np.take(self._pixels, index, out=found, mode="clip")
+            np.multiply(by_row, by_column, out=weight)
+            np.bitwise_and(found, _EVEN, out=product)
+            product *= weight.view(np.uint64)
+            even += product
+            found >>= _BYTE
+            found &= _EVEN
+            found *= weight.view(np.uint64)
+            odd += found
+        even >>= _BYTE
+        even &= _EVEN
+        odd &= ~_EVEN
+        even |= odd
+        return even
 
 
 def source_positions(
-    groups: int, height: int, width: int, deformation: Deformation, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each group and output pixel, the row and column it comes from: two arrays (G, H * W), inside the image."""
-    angle, shear, *scales_and_shifts = rng.uniform(-1, 1, (6, groups))
-    scale_y, scale_x, shift_y, shift_x = scales_and_shifts
+    groups: int, deformation: Deformation, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each output pixel and group, the row and column it comes from, in sixteenths of a pixel: two (784, G)."""
+    angle, shear, scale_y, scale_x, shift_y, shift_x = rng.uniform(-1, 1, (6, groups))
     angle = np.radians(deformation.rotation) * angle
-    cos, sin = np.cos(angle), np.sin(angle)
-    slant = deformation.shear * shear
+    cos, sin, slant = np.cos(angle), np.sin(angle), deformation.shear * shear
     grow_y, grow_x = 1 + deformation.scale * scale_y, 1 + deformation.scale * scale_x
-
-    y, x = (np.indices((height, width)).reshape(2, 1, -1) - np.array([[[height - 1]], [[width - 1]]]) / 2).astype(float)
-    turned_y, turned_x = _column(cos) * y - _column(sin) * x, _column(sin) * y + _column(cos) * x
-    rows = _column(grow_y) * turned_y + _column(deformation.shift * shift_y) + (height - 1) / 2
-    columns = _column(grow_x) * (turned_x + _column(slant) * turned_y)
-    columns += _column(deformation.shift * shift_x) + (width - 1) / 2
+    # turned, then slanted, then stretched, then moved; every position is a mix of y, x and 1
+    rows = _mixed(grow_y * cos, -grow_y * sin, deformation.shift * shift_y)
+    columns = _mixed(grow_x * (sin + slant * cos), grow_x * (cos - slant * sin), deformation.shift * shift_x)
     if deformation.alpha:
-        bend_y, bend_x = elastic_fields(groups, height, width, deformation, rng)
+        bend_y, bend_x = elastic_fields(groups, deformation, rng)
         rows += bend_y
         columns += bend_x
-    return rows.clip(0, height - 1), columns.clip(0, width - 1)
+    return _in_sixteenths(rows), _in_sixteenths(columns)
 
 
-def elastic_fields(
-    groups: int, height: int, width: int, deformation: Deformation, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Smooth random displacements along rows and along columns, (2, G, H * W) in pixels.
+# the coordinates of every pixel, from the middle of the image, and a one: (784, 3)
+_Y_X_1 = np.column_stack([*(np.indices((SIDE, SIDE)).reshape(2, PIXELS) - (SIDE - 1) / 2), np.ones(PIXELS)]).astype(
+    np.float32
+)
+
+
+def _mixed(of_y: NDArray[np.float64], of_x: NDArray[np.float64], of_1: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Positions from the top or left edge, (784, G), as sums of shares (G,) of y, x and 1."""
+    shares = np.stack([of_y, of_x, of_1 + (SIDE - 1) / 2]).astype(np.float32)
+    mixed: NDArray[np.float32] = np.matmul(_Y_X_1, shares)
+    return mixed
+
+
+def _in_sixteenths(positions: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Round positions, and move those beyond the edge onto it."""
+    positions *= STEPS
+    np.rint(positions, out=positions)
+    return positions.clip(0, (SIDE - 1) * STEPS, out=positions).astype(np.int64)
+
+
+def elastic_fields(groups: int, deformation: Deformation, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Smooth random displacements along rows and along columns, (2, 784, G) in pixels.
 
     Source: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied to visual document
     analysis", 2003: a random field, smoothed by a Gaussian of `sigma`, scaled to a root mean square of `alpha`.
     """
-    noise = rng.uniform(-1, 1, (2, groups, height, width))
-    fields = (_gaussian(height, deformation.sigma) @ noise @ _gaussian(width, deformation.sigma)).reshape(2, groups, -1)
-    rms = np.sqrt(np.mean(fields**2, axis=(0, 2)) * 2)  # of the length of the displacement, (G,)
-    scaled: NDArray[np.float64] = fields * (deformation.alpha / rms)[:, None]
-    return scaled
-
-
-def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
-    """The (size, size) matrix that smooths a row by a Gaussian; beyond the edge there is nothing."""
-    distance = np.subtract.outer(np.arange(size), np.arange(size))
-    kernel: NDArray[np.float64] = np.exp(-((distance / sigma) ** 2) / 2)
-    return kernel
-
-
-def _column(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(G,) -> (G, 1)."""
-    return values[:, None]
+    distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
+    gaussian = np.exp(-((distance / deformation.sigma) ** 2) / 2).astype(np.float32)  # beyond the edge is nothing
+    noise = rng.random((2, groups, SIDE, SIDE), np.float32) - np.float32(0.5)
+    fields = (gaussian @ noise @ gaussian).reshape(2, groups, PIXELS)
+    rms = np.sqrt(np.mean(np.square(fields), axis=(0, 2)) * 2)  # of the length of the displacement, (G,)
+    fields *= (np.float32(deformation.alpha) / rms)[:, np.newaxis]
+    return fields.transpose(0, 2, 1)

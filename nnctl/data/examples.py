@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -52,12 +52,23 @@ def split(examples: Examples, validation: int, limit: int | None = None) -> tupl
 
 
 def batches(
-    examples: Examples, order: NDArray[np.intp], batch_size: int, dtype: DTypeLike
+    examples: Examples,
+    order: NDArray[np.intp],
+    batch_size: int,
+    dtype: DTypeLike,
+    deform: Callable[[NDArray[np.uint8]], Array] | None = None,
 ) -> Iterator[tuple[Array, Labels]]:
     """Gather the images in the given order, `batch_size` at a time; the last batch may be shorter.
 
+    Args:
+        examples: what to gather from.
+        order: indices of examples.
+        batch_size: B.
+        dtype: of the pixels.
+        deform: turns images (B, 28, 28) uint8 into deformed pixels (B, 784); None leaves them as they are.
+
     Yields:
-        x (B, 28, 28), pixels from 0.0 to 1.0 in memory that the next batch overwrites, and labels (B,).
+        x (B, 28, 28) or (B, 784), pixels from 0.0 to 1.0 in memory that the next batch overwrites, and labels (B,).
     """
     gathered = np.empty((batch_size, *examples.images.shape[1:]), np.uint8)
     x = np.empty(gathered.shape, dtype)  # reused every step
@@ -66,6 +77,7 @@ def batches(
         n = len(chosen)
         # the order holds valid indices only; "clip" spares take() a copy that "raise" would need to be safe
         np.take(examples.images, chosen, axis=0, out=gathered[:n], mode="clip")
-        np.copyto(x[:n], gathered[:n])  # to convert first and then divide is three times as fast as both at once
-        x[:n] /= 255
-        yield x[:n], examples.labels[chosen]
+        if deform is None:
+            np.copyto(x[:n], gathered[:n])  # to convert first and then divide is three times as fast as both at once
+            x[:n] /= 255
+        yield x[:n] if deform is None else deform(gathered[:n]), examples.labels[chosen]

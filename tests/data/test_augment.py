@@ -2,62 +2,88 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from nnctl.data.augment import GROUP, Deformation, deform, deformed, elastic_fields, source_positions
+from nnctl.data.augment import GROUP, PART, STEPS, Deformation, Deformer, elastic_fields, source_positions
 
 STILL = Deformation(rotation=0, scale=0, shear=0, shift=0)
 ALL = Deformation(rotation=12, scale=0.1, shear=0.15, shift=1.5, alpha=1.2, sigma=3)
 
 
-def pictures(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((count, 28, 28), dtype=np.float32)
+def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
 
 
-def slow_lookup(image: np.ndarray, row: float, column: float) -> float:
-    """The bilinear mean of the four pixels around a position, one pixel at a time."""
-    top, left = min(math.floor(row), 26), min(math.floor(column), 26)
-    total = 0.0
-    for r in (top, top + 1):
-        for c in (left, left + 1):
-            total += float(image[r, c]) * (1 - abs(row - r)) * (1 - abs(column - c))
-    return total
+def deformed(images: NDArray[np.uint8], deformation: Deformation, seed: int = 5) -> NDArray[np.float32]:
+    pixels = Deformer(deformation, np.random.default_rng(seed), len(images))(images)
+    return pixels.reshape(images.shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("count", [1, GROUP, 2 * GROUP + 3])
+def positions(groups: int, deformation: Deformation, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns in pixels, (784, G) each."""
+    rows, columns = source_positions(groups, deformation, np.random.default_rng(seed))
+    return rows / STEPS, columns / STEPS
+
+
+def slow_lookup(image: NDArray[np.uint8], row: float, column: float) -> float:
+    """The bilinear mean of the four pixels around a position, one pixel at a time; there is nothing beyond the edge."""
+    padded = np.pad(image / 255, (0, 1))
+    top, left = math.floor(row), math.floor(column)
+    return sum(
+        float(padded[r, c]) * (1 - abs(row - r)) * (1 - abs(column - c))
+        for r in (top, top + 1)
+        for c in (left, left + 1)
+    )
+
+
+@pytest.mark.parametrize("count", [1, GROUP, 2 * GROUP + 3, PART, PART + 9])
 def test_deforming_equals_looking_up_every_pixel_by_itself(count: int) -> None:
-    x = pictures(count)
-    before = x.copy()
-    groups = -(-count // GROUP)
-    rows, columns = source_positions(groups, 28, 28, ALL, np.random.default_rng(5))
-    deform(x, ALL, np.random.default_rng(5))
+    images = pictures(count)
+    rng = np.random.default_rng(5)
+    parts = [source_positions(PART // GROUP, ALL, rng) for _ in range(-(-count // PART))]
+    result = deformed(images, ALL, seed=5)
     for i in range(count):
+        rows, columns = parts[i // PART]
+        group = i % PART // GROUP
         for pixel in range(0, 784, 37):
-            expected = slow_lookup(before[i], rows[i // GROUP, pixel], columns[i // GROUP, pixel])
-            assert x[i].ravel()[pixel] == pytest.approx(expected, abs=1e-5)
+            expected = slow_lookup(images[i], rows[pixel, group] / STEPS, columns[pixel, group] / STEPS)
+            assert result[i].ravel()[pixel] == pytest.approx(expected, abs=0.51 / 255)  # rounded to a grey level
 
 
-def test_no_deformation_leaves_every_bit() -> None:
-    x = pictures(11)
-    before = x.copy()
-    deform(x, STILL, np.random.default_rng(0))
-    np.testing.assert_array_equal(x, before)
+def test_no_deformation_leaves_every_pixel() -> None:
+    images = pictures(PART + 11)
+    np.testing.assert_array_equal(deformed(images, STILL), images.astype(np.float32) / 255)
+
+
+def test_the_brightest_and_the_darkest_stay_so() -> None:
+    for level in (0, 255):
+        result = deformed(np.full((16, 28, 28), level, np.uint8), ALL)
+        assert (result == level / 255).all()
 
 
 def test_the_same_generator_deforms_alike_and_another_differently() -> None:
-    results = []
-    for seed in (1, 1, 2):
-        x = pictures(16)
-        deform(x, ALL, np.random.default_rng(seed))
-        results.append(x)
-    np.testing.assert_array_equal(results[0], results[1])
-    assert np.abs(results[0] - results[2]).max() > 0.1
+    first, again, other = (deformed(pictures(16), ALL, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
 
 
 def test_images_of_one_group_move_together_and_those_of_another_do_not() -> None:
-    x = np.repeat(pictures(1), 2 * GROUP, axis=0)
-    deform(x, ALL, np.random.default_rng(3))
-    np.testing.assert_array_equal(x[0], x[GROUP - 1])
-    assert np.abs(x[0] - x[GROUP]).max() > 0.1
+    result = deformed(np.repeat(pictures(1), 2 * GROUP, axis=0), ALL)
+    np.testing.assert_array_equal(result[0], result[GROUP - 1])
+    assert np.abs(result[0] - result[GROUP]).max() > 0.1
+
+
+def test_a_short_batch_leaves_nothing_of_the_one_before() -> None:
+    deformer = Deformer(STILL, np.random.default_rng(0), 20)
+    deformer(pictures(20))
+    short = pictures(3, seed=1)
+    np.testing.assert_array_equal(deformer(short).reshape(3, 28, 28), short.astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pixels_come_as_rows_of_the_type_asked_for(dtype: type) -> None:
+    pixels = Deformer(ALL, np.random.default_rng(0), 9, dtype)(pictures(9))
+    assert (pixels.shape, pixels.dtype) == ((9, 784), dtype)
 
 
 @pytest.mark.parametrize(
@@ -71,57 +97,43 @@ def test_images_of_one_group_move_together_and_those_of_another_do_not() -> None
     ids=["rotation", "scale", "shear", "shift"],
 )
 def test_no_pixel_comes_from_further_away_than_asked_for(deformation: Deformation, movement: float) -> None:
-    rows, columns = source_positions(500, 28, 28, deformation, np.random.default_rng(0))
-    y, x = np.indices((28, 28)).reshape(2, 1, -1)
+    rows, columns = positions(500, deformation)
+    y, x = np.indices((28, 28)).reshape(2, 784, 1)
     distance = np.hypot(rows - y, columns - x)
-    assert distance.max() <= movement + 1e-9
+    assert distance.max() <= movement + math.sqrt(2) / STEPS
     assert distance.max() > 0.7 * movement  # and the range is used
 
 
-def test_a_rotation_keeps_the_middle_and_the_distances_from_it() -> None:
-    turn = Deformation(rotation=20, scale=0, shear=0, shift=0)
-    rows, columns = (
-        positions.reshape(9, 28, 28) for positions in source_positions(9, 28, 28, turn, np.random.default_rng(1))
-    )
-    inner = np.s_[:, 8:20, 8:20]  # no corner is cut here
-    y, x = np.indices((28, 28)) - 13.5
-    np.testing.assert_allclose(
-        np.hypot(rows - 13.5, columns - 13.5)[inner], np.broadcast_to(np.hypot(y, x), (9, 28, 28))[inner]
-    )
+def test_a_rotation_keeps_the_distances_from_the_middle() -> None:
+    rows, columns = positions(9, Deformation(rotation=20, scale=0, shear=0, shift=0))
+    y, x = (np.indices((28, 28)) - 13.5).reshape(2, 784, 1)
+    inner = np.hypot(y, x)[:, 0] < 9  # no corner is cut here
+    distance = np.hypot(rows - 13.5, columns - 13.5)
+    np.testing.assert_allclose(distance[inner], np.broadcast_to(np.hypot(y, x), distance.shape)[inner], atol=1 / STEPS)
 
 
 def test_an_elastic_field_has_the_size_and_the_smoothness_asked_for() -> None:
     fields = {
-        sigma: elastic_fields(40, 28, 28, Deformation(0, 0, 0, 0, alpha=1.7, sigma=sigma), np.random.default_rng(2))
+        sigma: elastic_fields(40, Deformation(0, 0, 0, 0, alpha=1.7, sigma=sigma), np.random.default_rng(2))
         for sigma in (1.0, 4.0)
     }
     for field in fields.values():
-        np.testing.assert_allclose(np.sqrt(np.mean((field**2).sum(axis=0), axis=1)), 1.7)
-    rough, smooth = (np.abs(np.diff(field.reshape(2, 40, 28, 28), axis=3)).mean() for field in fields.values())
+        np.testing.assert_allclose(np.sqrt(np.mean((field**2).sum(axis=0), axis=0)), 1.7, rtol=1e-5)
+    rough, smooth = (np.abs(np.diff(field.reshape(2, 28, 28, 40), axis=2)).mean() for field in fields.values())
     assert smooth < rough / 2
 
 
 def test_positions_stay_inside_the_image() -> None:
     wild = Deformation(rotation=180, scale=0.9, shear=2, shift=28, alpha=28, sigma=2)
-    for positions in source_positions(50, 28, 28, wild, np.random.default_rng(0)):
-        assert positions.min() >= 0
-        assert positions.max() <= 27
-
-
-def test_deformed_passes_batches_and_labels_on_in_their_own_memory() -> None:
-    x, labels = pictures(5), np.arange(5)
-    before = x.copy()
-    ((y, same),) = deformed([(x, labels)], ALL, np.random.default_rng(0))
-    assert y is x
-    assert same is labels
-    assert np.abs(y - before).max() > 0.1
+    for found in positions(50, wild):
+        assert found.min() == 0
+        assert found.max() == 27
 
 
 def test_a_digit_keeps_its_ink() -> None:
-    x = np.zeros((8, 28, 28), np.float32)
-    x[:, 8:20, 12:16] = 1
-    ink = x.sum()
-    deform(x, Deformation(rotation=10, scale=0, shear=0.1, shift=1), np.random.default_rng(0))
-    assert x.sum() == pytest.approx(ink, rel=0.02)
-    assert x.min() >= 0
-    assert x.max() <= 1 + 1e-6
+    images = np.zeros((8, 28, 28), np.uint8)
+    images[:, 8:20, 12:16] = 255
+    result = deformed(images, Deformation(rotation=10, scale=0, shear=0.1, shift=1))
+    assert result.sum() == pytest.approx(8 * 12 * 4, rel=0.02)
+    assert result.min() >= 0
+    assert result.max() <= 1
