@@ -37,13 +37,13 @@ def show(*, config_path: Path | None, overrides: tuple[str, ...], origin: bool, 
 @options.command(config, name="check", examples="nnctl config check configs/mnist.yaml configs/tiny.toml")
 @click.argument("paths", metavar="CONFIG...", nargs=-1, required=True, type=options.PATH)
 def check(paths: tuple[Path, ...]) -> None:
-    """Validate configuration files; every mistake of every file is reported."""
+    """Validate configuration files, whatever the NNCTL_* variables say; every mistake of every file is reported."""
     from nnctl.config import load
 
     failed: list[ConfigError] = []
     for path in paths:
         try:
-            load(path)
+            load(path, environ={})
             console.result(f"{path}: ok")
         except ConfigError as error:
             failed.append(error)
@@ -60,7 +60,7 @@ def schema() -> None:
 
 
 @options.command(config, name="init", examples="nnctl config init my.yaml")
-@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", metavar="[FILE]", required=False, type=options.FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def init(file: Path | None, force: bool) -> None:
     """Write a commented starter configuration to FILE, or print it."""

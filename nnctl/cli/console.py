@@ -7,13 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import click
 
 SCHEMA_VERSION = 1
-
-T = TypeVar("T")
 
 
 def prepare() -> None:

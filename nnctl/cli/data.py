@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnctl.cli import console, options
-from nnctl.errors import DataError
+from nnctl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from nnctl.config.models import DataConfig
 
 NAMES = ("mnist", "fashion-mnist", "kmnist", "synthetic")
 
@@ -54,11 +57,16 @@ def fetch(
     """
     from nnctl.data import datasets
 
-    directory = _directory(data_dir)
+    config = _in_force(data_dir)
     for name in names or ("mnist",):
         with console.byte_bars(shown=not quiet) as progress:
             paths = datasets.fetch(
-                name, directory, (*extra_mirrors, *options.mirrors()), force=force, progress=progress
+                name,
+                Path(config.dir),
+                (*extra_mirrors, *options.mirrors()),
+                force=force,
+                offline=config.offline,
+                progress=progress,
             )
         if as_json:
             console.result_json({"dataset": name, "files": [str(path) for path in paths]})
@@ -75,7 +83,7 @@ def verify(*, names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> N
     """Check the files of datasets that are already here; mnist by default."""
     from nnctl.data import datasets
 
-    directory = _directory(data_dir)
+    directory = Path(_in_force(data_dir).dir)
     bad = 0
     for name in names or ("mnist",):
         reports = datasets.verify(name, directory)
@@ -87,12 +95,13 @@ def verify(*, names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> N
             else:
                 console.result(f"{report.status:<8} {report.path}: {report.detail}")
     if bad:
-        raise DataError(f"{bad} of the files are missing or damaged", "nnctl data fetch gets good copies")
+        again = " ".join(("nnctl data fetch", *names))
+        raise DataError(f"{bad} of the files are missing or damaged", f"{again} gets good copies")
 
 
 @options.command(data, name="export", examples="nnctl data export test:7 digit.png")
 @click.argument("sample", metavar="SPLIT:INDEX", type=Sample())
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=options.FILE)
 @click.option("--dataset", type=click.Choice(("auto", *NAMES)), help="Which dataset; as configured by default.")
 @options.data_dir
 @options.offline
@@ -113,6 +122,8 @@ def export(
     from nnctl.data import image
     from nnctl.durable import write_whole
 
+    if file.suffix.lower() != ".png":
+        raise ConfigError(f"{file}: the picture is PNG", "choose a name that ends in .png")
     overrides = [f"data.dataset={dataset}"] if dataset else []
     config = load(None, overrides, options.settings(data_dir, offline)).config
     loaded = options.load_dataset(config.data, quiet=quiet)
@@ -132,8 +143,8 @@ def export(
         console.result(f"{file}: {loaded.name} {split}:{index}, which is {name}")
 
 
-def _directory(data_dir: Path | None) -> Path:
-    """The data directory in force, by the usual precedence."""
+def _in_force(data_dir: Path | None) -> DataConfig:
+    """Where the files lie and whether the network may be used, by the usual precedence."""
     from nnctl.config import load
 
-    return Path(load(None, options=options.settings(data_dir)).config.data.dir)
+    return load(None, options=options.settings(data_dir)).config.data

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 
 class Accuracy(click.ParamType[float]):
-    """A share between 0 and 1, or a percentage."""
+    """A share from 0 to 1, or a percentage."""
 
     name = "ACCURACY"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Accept 0.98, 98% and 98."""
+        """Accept 0.98, 98% and 98; 1 is all, and 1.5 too likely a slip to be a percentage."""
         text = str(value).strip()
         try:
             number = float(text.removesuffix("%"))
         except ValueError:
             number = -1.0
+        if 1 < number < 2 and not text.endswith("%"):
+            self.fail(f"{text!r} is too much for a share: write {text}% if a percentage is meant", param, ctx)
         if text.endswith("%") or number > 1:
             number /= 100
         if not 0 <= number <= 1:
@@ -74,34 +76,29 @@ def evaluate(
     Without RUN or CHECKPOINT it is the best network of the newest run. The images are those of the dataset it was
     trained with.
     """
-    from nnctl import blas, rundir
-    from nnctl.config import from_mapping, load
+    from nnctl import blas
+    from nnctl.config import load
 
     given = load(None, options=options.settings(data_dir, offline, threads))
     blas.configure(given.config.train.threads)
 
     blas.check_kernel()
-    from nnctl import build, checkpoint
-    from nnctl.train import evaluate as measure
-
-    path = rundir.find_checkpoint(target)
-    saved = checkpoint.load(path)
-    network, criterion = build.trained_network(saved, str(path))
-    data = from_mapping(saved.meta.config, str(path)).data
+    trained = options.load_network(target)
     changed = {
         key: getattr(given.config.data, key) for key in ("dir", "offline") if given.origin[f"data.{key}"] != "default"
     }
-    data = data.model_copy(update=changed)
+    data = trained.data.model_copy(update=changed)
     dataset = options.load_dataset(data, quiet=quiet)
     examples = _part(dataset, split, data.validation, data.train_limit)
-    result = measure(network, criterion, examples)
+    result = trained.evaluate(examples)
     if as_json:
-        console.result_json(_report(path, dataset, split, result))
+        console.result_json(_report(trained.path, dataset, split, result))
     else:
-        _show(path, data, dataset, split, result)
-    if fail_under is not None and result.accuracy < fail_under:
+        _show(trained.path, data, dataset, split, result)
+    # in binary fractions 90.93 / 100 is a little more than 9093 / 10000
+    if fail_under is not None and round(result.accuracy, 9) < round(fail_under, 9):
         raise BelowThresholdError(
-            f"accuracy {100 * result.accuracy:.2f} % is below {100 * fail_under:g} %", "train longer, or ask for less"
+            f"accuracy {100 * result.accuracy:g} % is below {100 * fail_under:g} %", "train longer, or ask for less"
         )
 
 
@@ -124,7 +121,7 @@ def _report(path: Path, dataset: Dataset, split: str, result: Evaluation) -> dic
     confusion = result.confusion
     # validation images are the end of the training set, and `data export` knows them by their place there
     file, begin = ("train", len(dataset.train_labels) - len(result.labels)) if split == "validation" else (split, 0)
-    shares = zip(dataset.class_names, *result.shares, confusion.sum(axis=1), strict=True)
+    shares = zip(dataset.class_names, *result.precision_recall_f1, confusion.sum(axis=1), strict=True)
     return {
         "checkpoint": str(path),
         "dataset": dataset.name,
@@ -137,7 +134,7 @@ def _report(path: Path, dataset: Dataset, split: str, result: Evaluation) -> dic
             {"name": name, "precision": float(p), "recall": float(r), "f1": float(f1), "images": int(images)}
             for name, p, r, f1, images in shares
         ],
-        "confusion": confusion.tolist(),
+        "confusion_matrix": confusion.tolist(),
         "worst": [
             {
                 "sample": f"{file}:{begin + i}",
@@ -166,7 +163,7 @@ def _show(path: Path, data: DataConfig, dataset: Dataset, split: str, result: Ev
         console.result(f"{entry['name']:<{width + 2}}{shares}{entry['images']:>10,}")
     console.result("\nright answers down, predictions across")
     console.result(" " * (width + 2) + "".join(f"{label:>7}" for label in range(len(names))))
-    for name, row in zip(names, report["confusion"], strict=True):
+    for name, row in zip(names, report["confusion_matrix"], strict=True):
         console.result(f"{name:<{width + 2}}" + "".join(f"{count or '.':>7}" for count in row))
     if report["worst"]:
         console.result("\nworst mistakes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import sys
@@ -47,7 +48,16 @@ def main() -> NoReturn:
     _open_missing_streams()
     console.prepare()
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(_run(_expanded(sys.argv[1:])))
+
+
+def _expanded(arguments: list[str]) -> list[str]:
+    """Put the files that match in the place of a pattern such as *.png: on Windows no shell does so."""
+    if os.name != "nt":
+        return arguments
+    # Path.glob() takes no absolute pattern
+    matches = ((word, sorted(glob.glob(word, recursive=True))) for word in arguments)  # noqa: PTH207
+    return [name for word, names in matches for name in names or [word]]
 
 
 def _run(arguments: list[str]) -> int:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnctl.cli import console
+from nnctl.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
     from nnctl.data.datasets import Dataset
+    from nnctl.data.examples import Examples
+    from nnctl.train import Evaluation
 
 
 class Threads(click.ParamType[int | str]):
@@ -46,6 +52,8 @@ class AnyPath(click.Path):
 
 
 PATH = AnyPath(path_type=Path, readable=False)
+FILE = AnyPath(path_type=Path, readable=False, dir_okay=False)
+FOLDER = AnyPath(path_type=Path, readable=False, file_okay=False)
 
 
 def command(
@@ -119,3 +127,58 @@ def load_dataset(data: DataConfig, *, quiet: bool) -> Dataset:
         console.warning(f"MNIST cannot be had: {dataset.fallback}")
         console.warning("using SYNTHETIC digits instead; their accuracy says nothing about MNIST")
     return dataset
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network as a checkpoint holds it.
+
+    Attributes:
+        path: the checkpoint.
+        data: which images it was trained on.
+        answers: lets it answer every example, whatever comes of it.
+    """
+
+    path: Path
+    data: DataConfig
+    answers: Callable[[Examples], Evaluation]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What its ten outputs stand for."""
+        from nnctl.data.sources import DATASETS, DIGITS
+
+        source = DATASETS.get(self.data.dataset)
+        return DIGITS if source is None else source.class_names
+
+    def evaluate(self, examples: Examples) -> Evaluation:
+        """Let it answer every example; raises CheckpointError where its weights are too large to compute with."""
+        result = self.answers(examples)
+        if not math.isfinite(result.loss):  # as it is wherever one of the outputs is not
+            raise CheckpointError(
+                f"{self.path}: its outputs are not finite numbers",
+                "its weights are too large: use another checkpoint, or train again with a lower learning rate",
+            )
+        return result
+
+
+def load_network(target: Path | None) -> Trained:
+    """Read a network from a run or a checkpoint, the newest run by default; say so if it has never been trained.
+
+    Raises:
+        CheckpointError: it is missing or damaged, or nobody can have trained with its configuration.
+    """
+    from nnctl import build, checkpoint, rundir
+    from nnctl.config import from_mapping
+    from nnctl.train import evaluate
+
+    path = rundir.find_checkpoint(target)
+    saved = checkpoint.load(path)
+    network, criterion = build.trained_network(saved, str(path))
+    try:
+        data = from_mapping(saved.meta.config, str(path)).data
+    except ConfigError as error:
+        raise CheckpointError(error.message, "use another checkpoint, or the version of nnctl that wrote it") from error
+    if saved.meta.best is None and saved.meta.epoch == 0:
+        console.warning(f"{path}: has not been trained: it stopped before the end of its first epoch")
+    return Trained(path, data, functools.partial(evaluate, network, criterion))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
-BAR_WIDTH = 30
+LABELLED_BAR = 31  # characters for a class and its bar
 
 BLOCKS = ("█", "▀", "▄", "░", " ")
 ASCII = ("#", "'", ".", ":", " ")
@@ -44,7 +44,7 @@ nnctl predict digit.png --save-preprocessed seen
     "--save-preprocessed",
     "seen_dir",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.FOLDER,
     help="Keep the 28x28 pixels that the network saw, as PNG.",
 )
 @options.as_json
@@ -52,6 +52,7 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
     """Read the digit in each picture: PNG, JPEG, BMP, GIF or WebP, of any size and colour.
 
     The picture is made to look like an MNIST digit first: ink found and cropped, scaled into 20x20 pixels, centred.
+    A network that reads something else than digits sees a picture of 28x28 pixels as it is.
     A folder stands for the pictures in it, - for one on standard input.
     """
     from nnctl import blas
@@ -60,19 +61,24 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
 
     import numpy as np
 
-    from nnctl import build, checkpoint, rundir
     from nnctl.data import image
     from nnctl.data.examples import Examples
-    from nnctl.train import evaluate
+    from nnctl.data.sources import DIGITS
 
-    path = rundir.find_checkpoint(target)
-    network, criterion = build.trained_network(checkpoint.load(path), str(path))
+    trained = options.load_network(target)
+    classes = trained.class_names
+    of_digits = classes == DIGITS
     failed: list[NnctlError] = []
+    as_digits: list[str] = []
     taken: set[str] = set()
     sources = list(_sources(images))
     for name, source in sources:
         try:
-            pixels = image.read_digit(_read(source), name)
+            data = _read(source)
+            pixels = None if of_digits else _sample(data, name)
+            if pixels is None:
+                as_digits.append(name)
+                pixels = image.read_digit(data, name)
         except ImageError as error:
             failed.append(error)
             if as_json:
@@ -81,14 +87,21 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
                 console.error(error.message, error.hint)
             continue
         unlabelled = Examples(pixels[np.newaxis], np.zeros(1, np.intp))  # the loss by this label is of no interest
-        probs = evaluate(network, criterion, unlabelled).probs[0]
+        probs = trained.evaluate(unlabelled).probs[0]
         if seen_dir is not None:
             _keep(seen_dir, source, pixels, taken)
-        _answer(name, pixels, probs, as_json=as_json)
+        _answer(name, pixels, probs, classes, as_json=as_json)
+    if as_digits and not of_digits:
+        console.warning(
+            f"{trained.data.dataset} wants pictures of 28x28 pixels; {len(as_digits)} of {len(sources)} had another "
+            "size, and were prepared in the way made for digits"
+        )
     if len(sources) == 1 and failed:
         raise failed[0]
     if failed:
-        raise ImageError(f"{len(failed)} of {len(sources)} pictures could not be read")
+        raise ImageError(
+            f"{len(failed)} of {len(sources)} pictures could not be read", "the reason for each stands above"
+        )
 
 
 def _sources(images: tuple[Path, ...]) -> Iterator[tuple[str, Path | None]]:
@@ -122,6 +135,19 @@ def _read(source: Path | None) -> bytes:
         raise ImageError(f"{source}: cannot be read: {error.strerror or error}", "check the path") from error
 
 
+def _sample(data: bytes, name: str) -> NDArray[np.uint8] | None:
+    """The (28, 28) pixels of a picture that has no others; None for one of another size."""
+    import numpy as np
+
+    from nnctl.data import image
+
+    try:
+        grey = image._grey(data)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
+    return np.rint(grey).astype(np.uint8) if grey.shape == (28, 28) else None
+
+
 def _keep(folder: Path, source: Path | None, pixels: NDArray[np.uint8], taken: set[str]) -> None:
     """Save what the network saw beside nothing else of that name in this call."""
     from nnctl.data.image import to_png
@@ -134,17 +160,23 @@ def _keep(folder: Path, source: Path | None, pixels: NDArray[np.uint8], taken: s
     write_whole(folder / name, to_png(pixels))
 
 
-def _answer(name: str, pixels: NDArray[np.uint8], probs: NDArray[np.floating[Any]], *, as_json: bool) -> None:
+def _answer(
+    name: str, pixels: NDArray[np.uint8], probs: NDArray[np.floating[Any]], classes: tuple[str, ...], *, as_json: bool
+) -> None:
     """One prediction: for programs, for a person, or for a pipe."""
-    digit = int(probs.argmax())
+    best = int(probs.argmax())
     if as_json:
-        console.result_json({"image": name, "prediction": digit, "probabilities": [float(p) for p in probs]})
+        answer = {"image": name, "prediction": best, "name": classes[best]}
+        console.result_json(answer | {"probabilities": probs.tolist()})
         return
-    console.result(f"{console.printable(name)}: {digit} ({100 * float(probs[digit]):.2f} %)")
+    console.result(f"{console.printable(name)}: {classes[best]} ({100 * float(probs[best]):.2f} %)")
     if console.is_terminal(sys.stdout):
         blocks = console.speaks_unicode(sys.stdout)
         picture = _picture(pixels, BLOCKS if blocks else ASCII)
-        bars = [""] * 2 + [_bar(i, float(p), i == digit, "█" if blocks else "#") for i, p in enumerate(probs)]
+        width = max(map(len, classes))
+        labelled = zip(classes, probs.tolist(), strict=True)
+        bars = [_bar(f"{label:<{width}}", p, label == classes[best], "█" if blocks else "#") for label, p in labelled]
+        bars = ["", "", *bars]
         bars += [""] * (len(picture) - len(bars))
         for row, bar in zip(picture, bars, strict=True):
             console.result(f"  {row}   {bar}".rstrip())
@@ -165,8 +197,8 @@ def _picture(pixels: NDArray[np.uint8], glyphs: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def _bar(digit: int, probability: float, chosen: bool, glyph: str) -> str:
-    """One output of the network: its digit, its brightness as a bar, and in numbers."""
-    length = round(probability * BAR_WIDTH)
-    line = f"{digit} {glyph * length:<{BAR_WIDTH}} {100 * probability:6.2f} %"
+def _bar(label: str, probability: float, chosen: bool, glyph: str) -> str:
+    """One output of the network: its class, its brightness as a bar, and in numbers."""
+    width = LABELLED_BAR - len(label)
+    line = f"{label} {glyph * round(probability * width):<{width}} {100 * probability:6.2f} %"
     return click.style(line, bold=True) if chosen else line

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnctl.config import files
-from nnctl.config.mistakes import HINT, Entry, brief, collected, did_you_mean, last, mistakes_of, shown
+from nnctl.config.mistakes import ALIASES, HINT, Entry, brief, collected, did_you_mean, last, mistakes_of, shown
 from nnctl.config.models import FIELDS, KINDS, SECTIONS, Config
 from nnctl.errors import ConfigError
 
@@ -85,12 +85,14 @@ def _from_file(path: Path, mistakes: list[str]) -> list[Entry]:
 
 def _from_environ(environ: Mapping[str, str], mistakes: list[str]) -> list[Entry]:
     names = {variable(path): path for path in FIELDS}
+    aliases = {variable(path.removesuffix(last(path)) + word): variable(path) for word, path in ALIASES.items()}
     entries = []
     for name in sorted(environ):
         if name in names:
             entries += _parsed(names[name], environ[name], name, mistakes)
         elif name.startswith("NNCTL_") and name not in OTHER_VARIABLES:
-            mistakes.append(f"{shown(name)}: unknown variable{did_you_mean(name, names)}")
+            near = did_you_mean(aliases.get(name, name), names)
+            mistakes.append(f"{shown(name)}: unknown variable{near}")
     return entries
 
 

@@ -15,6 +15,31 @@ from nnctl.errors import ConfigError
 # a file of some other program should not fill the screen
 MAX_MISTAKES = 50
 
+# what other programs, and people in a hurry, call a key; only words that its spelling would not lead to it
+OTHER_NAMES = {
+    "seed": ("random_seed", "random_state", "rng"),
+    "data.dir": ("root", "folder"),
+    "data.validation": ("val", "holdout"),
+    "data.train_limit": ("limit", "subset"),
+    "data.augment": ("distortion", "transform", "transforms"),
+    "network": ("model", "arch", "architecture"),
+    "network.hidden": ("layers", "units", "neurons", "widths"),
+    "network.activation": ("act", "nonlinearity"),
+    "network.init": ("initializer", "initialization"),
+    "loss": ("criterion", "cost", "objective"),
+    "optimizer": ("opt", "solver"),
+    "optimizer.learning_rate": ("lr", "eta", "max_lr"),
+    "optimizer.weight_decay": ("wd", "l2", "decay"),
+    "optimizer.epsilon": ("eps",),
+    "schedule.factor": ("gamma",),
+    "train.epochs": ("epoch", "max_iter", "iterations"),
+    "train.batch_size": ("bs", "batchsize", "minibatch"),
+    "train.patience": ("early_stopping", "early_stop"),
+    "train.checkpoint_every": ("save_every",),
+    "train.threads": ("jobs", "n_jobs", "workers", "cores"),
+}
+ALIASES = {word: path for path, words in OTHER_NAMES.items() for word in words}
+
 HINT = "`nnctl config init` writes a file that explains every key"
 
 
@@ -46,7 +71,7 @@ def mistakes_of(entry: Entry, kinds: Mapping[str, str | None]) -> Iterator[str]:
         first = next(path for path in FIELDS if path.startswith(f"{entry.path}."))
         yield f"{entry.path}: must be a group of keys such as {first}, not {brief(entry.value)}"
     elif models is None:
-        yield f"{shown(entry.path)}: unknown key{_nearest_key(entry.path)}"
+        yield f"{shown(entry.path)}: unknown key{_nearest_key(entry.path, kinds)}"
     elif section in KINDS and key == "name":
         if entry.value not in KINDS[section]:
             yield f"{entry.path}: {_wrong(entry.value, {'enum': KINDS[section]})}"
@@ -104,16 +129,21 @@ def _either(words: Sequence[str] | Mapping[str, object]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _nearest_key(path: str) -> str:
+def _nearest_key(path: str, kinds: Mapping[str, str | None]) -> str:
     section, _, key = path.rpartition(".")
-    siblings = {last(other): other for other in (*FIELDS, *SECTIONS) if section and other.rpartition(".")[0] == section}
+    if key.lower() in ALIASES:
+        return f"; did you mean {ALIASES[key.lower()]}?"
+    kind = kinds.get(section, "")
+    known = [*(field for field, models in FIELDS.items() if kind is None or kind in models), *SECTIONS]
+    siblings = {last(other): other for other in known if section and other.rpartition(".")[0] == section}
     everything = {other: other for other in (*SECTIONS, *FIELDS)}
     endings = {last(other): other for other in reversed(everything)}  # the first of two equal endings stays
     for word, names in ((key, siblings), ("" if siblings else path, everything), (key, endings)):
         near = _nearest(word, names)
         if near:
             return f"; did you mean {names[near]}?"
-    return f"; {section} has {', '.join(siblings)}" if siblings else ""
+    owner = f"{section} {kind}" if kind else section
+    return f"; {owner} has {', '.join(siblings)}" if siblings else ""
 
 
 def did_you_mean(word: str, choices: Sequence[str] | Mapping[str, object]) -> str:

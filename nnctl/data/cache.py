@@ -13,6 +13,7 @@ from pathlib import Path
 
 import filelock
 
+from nnctl.data.idx import REPLACE
 from nnctl.durable import make_folder, sweep
 from nnctl.errors import DataError, StorageError
 
@@ -66,9 +67,9 @@ class Verified:
         try:
             unpacked = unpacker.decompress(self.content, self.file.size + 1)
         except zlib.error as error:
-            raise DataError(f"{self.path} cannot be unpacked: {error}") from error
+            raise DataError(f"{self.path} cannot be unpacked: {error}", REPLACE) from error
         if len(unpacked) != self.file.size or not unpacker.eof:
-            raise DataError(f"{self.path} does not unpack to {self.file.size:,} bytes")
+            raise DataError(f"{self.path} does not unpack to {self.file.size:,} bytes", REPLACE)
         return unpacked
 
 

@@ -78,11 +78,7 @@ def load(
     found = search.found
     if search.missing:
         try:
-            if offline:
-                raise DataError(
-                    "fetching is off (--offline)", f"leave out --offline once, or put the files in {directory}"
-                )
-            found = _fetch_missing(search, source, folders, mirrors, progress)
+            found = _fetch_missing(search, source, folders, mirrors, progress, offline=offline)
         except DataError as error:
             if name == "auto" and not search.complaints:
                 reason = f"{source.title} is not in {directory}: {error.message.splitlines()[0]}"
@@ -102,11 +98,13 @@ def fetch(
     mirrors: Sequence[str] = (),
     *,
     force: bool = False,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Make sure that `directory` holds a dataset, and return where its four files lie.
 
     Good files are left alone wherever they lie, unless `force` asks for fresh copies in the folder `name`.
+    `offline` allows no others than those.
 
     Raises:
         DataError: a file could not be had; the message names every mirror and its reason.
@@ -120,10 +118,10 @@ def fetch(
         return [folder / file for file in drawn.NAMES]
     source, folders = _source(name), _folders(name, directory)
     if force:
-        _download(source.files, source, folders[0], mirrors, progress, force=True)
+        _download(source.files, source, folders[0], mirrors, progress, offline=offline, force=True)
         return [folders[0] / f"{file.name}.gz" for file in source.files]
     search = find(source.files, folders, _known())
-    found = _fetch_missing(search, source, folders, mirrors, progress)
+    found = _fetch_missing(search, source, folders, mirrors, progress, offline=offline)
     return [found[file.name].path for file in source.files]
 
 
@@ -181,8 +179,14 @@ def _download(
     mirrors: Sequence[str],
     progress: Progress | None,
     *,
+    offline: bool,
     force: bool = False,
 ) -> None:
+    if offline:
+        raise DataError(
+            "fetching is off (data.offline is true)",
+            f"leave out --offline, NNCTL_DATA_OFFLINE or data.offline once, or put the files in {folder}",
+        )
     # requests is slow to import, and most runs find their files on disk
     from nnctl.data.download import RemoteFile, download
 
@@ -191,15 +195,24 @@ def _download(
 
 
 def _fetch_missing(
-    search: Search, source: Source, folders: Sequence[Path], mirrors: Sequence[str], progress: Progress | None
+    search: Search,
+    source: Source,
+    folders: Sequence[Path],
+    mirrors: Sequence[str],
+    progress: Progress | None,
+    *,
+    offline: bool,
 ) -> dict[str, Verified]:
     """Fetch what a search did not find, and return all files."""
     if not search.missing:
         return search.found
-    _download(search.missing, source, folders[0], mirrors, progress)
+    _download(search.missing, source, folders[0], mirrors, progress, offline=offline)
     again = find(search.missing, folders, _known())
     if again.missing:
-        raise DataError(f"{again.missing[0].name}.gz vanished from {folders[0]} after it was fetched")
+        raise DataError(
+            f"{again.missing[0].name}.gz vanished from {folders[0]} after it was fetched",
+            "see whether another program tidies that folder, or choose another one with --data-dir",
+        )
     return search.found | again.found
 
 

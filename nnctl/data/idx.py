@@ -19,6 +19,7 @@ from nnctl.errors import DataError
 UINT8 = 0x08  # the format's code for bytes, the only type MNIST uses
 SIDE = 28  # pixels
 CLASSES = 10
+REPLACE = "remove that file; nnctl data fetch gets a good copy"
 
 
 def parse(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
@@ -35,25 +36,27 @@ def parse(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
         DataError: it is not IDX, holds something else than such images or labels, or is not of the length it claims.
     """
     if len(data) < 4 or bytes(data[:2]) != b"\0\0":
-        raise DataError(f"{name} is not an IDX file: it {_beginning(data)}")
+        raise DataError(f"{name} is not an IDX file: it {_beginning(data)}", REPLACE)
     kind, dimensions = data[2], data[3]
     if kind != UINT8:
-        raise DataError(f"{name} holds values of type 0x{kind:02x} instead of bytes (0x{UINT8:02x})")
+        raise DataError(f"{name} holds values of type 0x{kind:02x} instead of bytes (0x{UINT8:02x})", REPLACE)
     if dimensions not in (1, 3):
-        raise DataError(f"{name} has {dimensions} dimensions: images have 3, labels 1")
+        raise DataError(f"{name} has {dimensions} dimensions: images have 3, labels 1", REPLACE)
     start = 4 + 4 * dimensions
     if len(data) < start:
-        raise DataError(f"{name} is truncated: it ends within its header, after {len(data)} bytes")
+        raise DataError(f"{name} is truncated: it ends within its header, after {len(data)} bytes", REPLACE)
     shape = struct.unpack(f">{dimensions}I", data[4:start])
     if shape[1:] not in ((), (SIDE, SIDE)):
-        raise DataError(f"{name} holds images of {shape[1]}x{shape[2]} pixels instead of {SIDE}x{SIDE}")
+        raise DataError(f"{name} holds images of {shape[1]}x{shape[2]} pixels instead of {SIDE}x{SIDE}", REPLACE)
     expected = start + math.prod(shape)
     if len(data) != expected:
         fault = "is truncated" if len(data) < expected else "is too long"
-        raise DataError(f"{name} {fault}: {len(data):,} bytes instead of {expected:,}")
+        raise DataError(f"{name} {fault}: {len(data):,} bytes instead of {expected:,}", REPLACE)
     values = np.frombuffer(data, np.uint8, offset=start).reshape(shape)
     if dimensions == 1 and (wrong := np.flatnonzero(values >= CLASSES)).size:
-        raise DataError(f"{name} holds the label {values[wrong[0]]} at index {wrong[0]}: labels go from 0 to 9")
+        raise DataError(
+            f"{name} holds the label {values[wrong[0]]} at index {wrong[0]}: labels go from 0 to 9", REPLACE
+        )
     return values
 
 

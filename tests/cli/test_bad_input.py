@@ -3,6 +3,7 @@
 A case names what it needs in the test's folder: `bad` writes files there, `run` is a trained run to spoil.
 """
 
+import ast
 import errno
 import hashlib
 import io
@@ -22,6 +23,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import nnctl.errors
 from nnctl.data.datasets import DATASETS
 from nnctl.data.synthetic import draw
 
@@ -133,6 +135,7 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
+DIGIT = png(Image.fromarray(draw(1, seed=0)[0][0]))
 SCRIBBLE = png(Image.effect_noise((64, 64), 80))
 
 
@@ -184,6 +187,15 @@ def not_finite(arrays: Arrays, _: dict[str, Any]) -> None:
     arrays["param/output.bias"][3] = np.nan
 
 
+def too_large(arrays: Arrays, _: dict[str, Any]) -> None:
+    for name in arrays:
+        arrays[name] = arrays[name] * np.float32(1e37)
+
+
+def another_key(_: Arrays, meta: dict[str, Any]) -> None:
+    meta["config"]["optimizer"]["lr"] = 0.1
+
+
 def cut_off() -> None:
     BEST.write_bytes(BEST.read_bytes()[:-1000])
 
@@ -232,6 +244,16 @@ CHECKPOINTS = (
     checkpoint("with a duplicate member", holding_a_member_twice, "holds 'param/output.bias' twice"),
     checkpoint("with NaN", rewrite(not_finite), "holds numbers in 'param/output.bias' that are not finite"),
     checkpoint("of another network than its arrays", rewrite(another_network), "its configuration does not fit"),
+    checkpoint("with weights too large to compute with", rewrite(too_large), "its outputs are not finite numbers"),
+    Case(
+        "a checkpoint with weights too large to read with",
+        "predict good.png --checkpoint run",
+        4,
+        f"{BEST}: its outputs are not finite numbers",
+        {"good.png": DIGIT},
+        rewrite(too_large),
+    ),
+    checkpoint("with a key of another program", rewrite(another_key), "optimizer.lr: unknown key"),
     checkpoint("that is empty", replaced_by(b""), "is not a whole checkpoint"),
     checkpoint("that is a text", replaced_by(b"weights\n"), "is not a whole checkpoint"),
     Case("a checkpoint that is not there", "eval nowhere", 4, "nowhere: no such file"),
@@ -277,6 +299,20 @@ def test_bad_input_is_told_in_one_message_and_changes_nothing(case: Case, run: C
     before = contents()
     check(run(*case.command.split()), case.code, case.words)
     assert contents() == before
+
+
+def test_every_error_that_nnctl_can_raise_has_a_hint() -> None:
+    errors = {name for name, value in vars(nnctl.errors).items() if name.endswith("Error") and isinstance(value, type)}
+    modules = sorted(Path(nnctl.__file__).parent.rglob("*.py"))
+    calls = [
+        (path.name, ast.unparse(node), len(node.args) + len(node.keywords))
+        for path in modules
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors
+    ]
+    assert len(calls) > 60
+    # the only one that reaches nobody: whoever asked for the value says where it stood, and adds a hint
+    assert [call[:2] for call in calls if call[2] < 2] == [("files.py", "ConfigError(problem.reason)")]
 
 
 def test_the_number_that_yaml_1_1_takes_for_text_is_a_number(cli: Cli) -> None:
@@ -325,7 +361,7 @@ def test_what_cannot_be_written_is_told_and_loses_nothing(
     command: str, reason: int, run: Cli, drawn_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NNCTL_DATA_DIR", str(drawn_dir))
-    Path("digit.png").write_bytes(png(Image.fromarray(draw(1, seed=0)[0][0])))
+    Path("digit.png").write_bytes(DIGIT)
     before = contents()
 
     def refuse(_: int) -> None:
@@ -359,7 +395,7 @@ def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(run: Cli)
 @pytest.mark.parametrize("command", SAVING)
 def test_a_read_only_folder_is_told(command: str, run: Cli, drawn_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNCTL_DATA_DIR", str(drawn_dir))
-    Path("digit.png").write_bytes(png(Image.fromarray(draw(1, seed=0)[0][0])))
+    Path("digit.png").write_bytes(DIGIT)
     folders = [Path(), Path("run"), Path("run/checkpoints")]
     for folder in folders:
         folder.chmod(stat.S_IREAD | stat.S_IEXEC)

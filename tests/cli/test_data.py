@@ -111,6 +111,27 @@ def test_auto_takes_mnist_if_a_mirror_has_it(cli: Cli, mirror: HTTPServer, monke
     assert "dataset: mnist" in Path("run/config.yaml").read_text("utf-8")
 
 
+@pytest.mark.parametrize("more", [(), ("--force",)], ids=["missing", "forced"])
+def test_fetch_obeys_a_variable_that_turns_the_network_off(
+    more: tuple[str, ...], cli: Cli, mirror: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNCTL_DATA_OFFLINE", "true")
+    code, out, err = cli("data", "fetch", "--mirror", mirror.url_for("/good/"), *more)
+    assert (code, out) == (3, "")
+    assert "fetching is off" in err
+    assert err.splitlines()[-1].startswith("hint: leave out --offline, NNCTL_DATA_OFFLINE or")
+    assert mirror.log == []
+
+
+def test_fetch_needs_no_network_for_files_that_are_there(
+    cli: Cli, mirror: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = cli("data", "fetch", "--quiet", "--mirror", mirror.url_for("/good/"))
+    monkeypatch.setenv("NNCTL_DATA_OFFLINE", "true")
+    assert cli("data", "fetch", "--quiet") == fetched
+    assert fetched[0] == 0
+
+
 def test_synthetic_is_there_once_it_is_drawn(cli: Cli, drawn_dir: Path) -> None:
     code, out, err = cli("data", "fetch", "synthetic", "--data-dir", drawn_dir, "--json")
     assert (code, err) == (0, "")
@@ -132,6 +153,11 @@ def test_verify_reports_every_file_and_fails_if_one_is_bad(cli: Cli, mirror: HTT
     assert [json.loads(line)["status"] for line in out.splitlines()] == ["missing", "damaged", "ok", "ok"]
     _, out, _ = cli("data", "verify")
     assert [line.split()[0] for line in out.splitlines()] == ["missing", "damaged", "ok", "ok"]
+
+
+def test_verify_says_how_to_get_the_very_datasets_it_was_asked_about(cli: Cli) -> None:
+    _, _, err = cli("data", "verify", "kmnist", "fashion-mnist")
+    assert err.splitlines()[-1] == "hint: nnctl data fetch kmnist fashion-mnist gets good copies"
 
 
 def test_verify_changes_nothing(cli: Cli, tmp_path: Path) -> None:
@@ -181,3 +207,17 @@ def test_a_sample_that_is_not_there_is_refused(sample: str, words: str, cli: Cli
     assert (code, out) == (2, "")
     assert words in err
     assert not Path("x.png").exists()
+
+
+@pytest.mark.parametrize("name", ["digit.jpg", "digit", ".png", "digit.png.bak"])
+def test_a_picture_in_png_gets_no_other_name(name: str, cli: Cli, drawn_dir: Path) -> None:
+    code, out, err = cli("data", "export", "test:7", name, "--dataset", "synthetic", "--data-dir", drawn_dir)
+    assert (code, out) == (2, "")
+    assert f"{name}: the picture is PNG" in err
+    assert err.splitlines()[-1] == "hint: choose a name that ends in .png"
+    assert not Path(name).exists()
+
+
+def test_the_end_of_a_name_may_be_in_capitals(cli: Cli, drawn_dir: Path) -> None:
+    assert cli("data", "export", "test:7", "D.PNG", "--dataset", "synthetic", "--data-dir", drawn_dir)[0] == 0
+    assert Path("D.PNG").read_bytes().startswith(b"\x89PNG")

@@ -1,5 +1,6 @@
 """`nnctl eval`: its numbers are those of a plain recomputation, and reach people and programs alike."""
 
+import dataclasses
 import json
 import os
 import re
@@ -14,7 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from nnctl import checkpoint
 from nnctl.data import datasets
+from nnctl.train import Evaluation
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -62,7 +65,7 @@ def test_the_numbers_are_those_of_a_plain_recomputation(
     assert report["loss"] == pytest.approx(plain.loss, rel=1e-5)
     assert report["errors"] == (plain.predictions != plain.labels).sum()
     assert report["accuracy"] == 1 - report["errors"] / 10_000
-    assert report["confusion"] == confusion.tolist()
+    assert report["confusion_matrix"] == confusion.tolist()
     for digit, entry in enumerate(report["classes"]):
         called, are = plain.predictions == digit, plain.labels == digit
         precision, recall = (called & are).sum() / called.sum(), (called & are).sum() / are.sum()
@@ -76,7 +79,8 @@ def test_json_has_a_schema_that_programs_can_rely_on(report: dict[str, Any], sma
     assert report["schema_version"] == 1
     assert report["checkpoint"] == str(small_run / "checkpoints" / "best.npz")
     assert (report["dataset"], report["split"], report["images"]) == ("synthetic", "test", 10_000)
-    assert {"loss", "accuracy", "errors", "classes", "confusion", "worst"} <= report.keys()
+    assert {"loss", "accuracy", "errors", "classes", "confusion_matrix", "worst"} <= report.keys()
+    assert (len(report["classes"]), len(report["worst"])) == (10, 20)
     assert all(entry.keys() == {"name", "precision", "recall", "f1", "images"} for entry in report["classes"])
     assert all(entry.keys() == {"sample", "label", "prediction", "confidence"} for entry in report["worst"])
 
@@ -90,7 +94,7 @@ def test_people_see_the_same_numbers(cli: Cli, report: dict[str, Any], small_run
     assert [len(row) for row in rows] == [8] * 10 + [11] * 10
     assert [row[-1] for row in rows[:10]] == ["1,000"] * 10
     counts = [[int(count.replace(".", "0")) for count in row[1:]] for row in rows[10:]]
-    assert counts == report["confusion"]
+    assert counts == report["confusion_matrix"]
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "train"])
@@ -138,7 +142,46 @@ def test_fail_under_decides_the_exit_code_after_the_report(
     assert ("is below" in err) == (code == 9)
 
 
-@pytest.mark.parametrize("threshold", ["101", "-1", "nan", "high", "inf"])
+@pytest.mark.parametrize(
+    ("errors", "threshold", "code"),
+    [
+        (907, "90.93%", 0),  # 90.93 / 100 is a little more than 0.9093
+        (907, "90.93", 0),
+        (907, "0.9093", 0),
+        (908, "90.93%", 9),
+        (907, "90.931%", 9),
+        (0, "1", 0),
+        (0, "100", 0),
+        (0, "100%", 0),
+        (1, "100%", 9),
+        (9900, "1%", 0),
+        (9901, "1%", 9),
+    ],
+)
+def test_an_accuracy_as_high_as_asked_for_is_enough(
+    *, errors: int, threshold: str, code: int, cli: Cli, own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(*_: object) -> Evaluation:
+        right = np.arange(10_000) % 10
+        probs = np.eye(10, dtype=np.float32)[(right + (np.arange(10_000) < errors)) % 10]
+        return Evaluation(0.5, probs, right)
+
+    monkeypatch.setattr("nnctl.train.evaluate", answered)
+    left, out, err = cli("eval", own_run, "--fail-under", threshold, "--quiet")
+    assert left == code, err
+    assert f"{errors:,} of 10,000 wrong" in out
+    shown, asked = re.findall(r"([\d.]+) %", err.partition("hint")[0]) or ("0", "1")
+    assert float(shown) < float(asked)
+
+
+@pytest.mark.parametrize("threshold", ["1.5", "1.0001", " 1.99"])
+def test_a_threshold_between_1_and_2_needs_its_sign(threshold: str, cli: Cli, small_run: Path) -> None:
+    code, out, err = cli("eval", small_run, f"--fail-under={threshold}")
+    assert (code, out) == (2, "")
+    assert f"write {threshold.strip()}% if a percentage is meant" in err
+
+
+@pytest.mark.parametrize("threshold", ["101", "-1", "nan", "high", "inf", "101%", "%", ""])
 def test_a_threshold_that_no_accuracy_can_be_is_refused(threshold: str, cli: Cli, small_run: Path) -> None:
     code, out, err = cli("eval", small_run, f"--fail-under={threshold}")
     assert (code, out) == (2, "")
@@ -174,3 +217,20 @@ def test_a_checkpoint_is_enough_wherever_it_lies(cli: Cli, small_run: Path, draw
     code, out, _ = cli("eval", "alone.npz", "--data-dir", drawn_dir, "--json")
     assert code == 0
     assert json.loads(out)["checkpoint"] == "alone.npz"
+
+
+@pytest.mark.parametrize("command", ["eval --json", "predict digit.png"])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_network_that_has_never_been_trained_is_told_from_one_without_validation(
+    command: str, epoch: int, cli: Cli, own_run: Path, drawn: datasets.Dataset
+) -> None:
+    Image.fromarray(drawn.test_images[0]).save("digit.png")
+    last = own_run / "checkpoints" / "last.npz"
+    saved = checkpoint.load(last)
+    last.with_name("best.npz").unlink()
+    checkpoint.save(last, dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, epoch=epoch, best=None)))
+    code, out, err = cli(*command.split())
+    assert (code, len(out.splitlines())) == (0, 1)
+    place = Path("runs/small/checkpoints/last.npz")
+    warning = f"nnctl: warning: {place}: has not been trained: it stopped before the end of its first epoch\n"
+    assert err == ("" if epoch else warning)

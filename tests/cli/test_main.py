@@ -1,5 +1,6 @@
 """The command line as a whole: help, streams, exit codes, and the boundary where errors become words."""
 
+import importlib
 import os
 import shlex
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -107,7 +109,16 @@ def test_a_misspelt_word_meets_the_nearest_right_one(arguments: str, suggestion:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("train", "--run-dir", ""), ("train", "--data-dir", ""), ("train", ""), ("eval", ""), ("predict", "")],
+    [
+        ("train", "--run-dir", ""),
+        ("train", "--data-dir", ""),
+        ("train", ""),
+        ("eval", ""),
+        ("predict", ""),
+        ("predict", "digit.png", "--save-preprocessed", ""),
+        ("data", "export", "test:7", ""),
+        ("config", "init", ""),
+    ],
     ids=" ".join,
 )
 def test_an_unset_shell_variable_is_not_the_current_folder(
@@ -180,6 +191,32 @@ def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> Non
             connection.close()
     assert (process.returncode, out, err) == (143, b"", b"nnctl: error: terminated\n")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
+
+
+# Windows
+
+
+@pytest.mark.parametrize(("system", "expanded"), [("posix", False), ("nt", True)])
+def test_only_windows_needs_its_patterns_expanded(
+    system: str, expanded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.png", "a.png", "c.jpg", "deep/er/d.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    words = ["predict", "*.png", f"{tmp_path}/c.*", "deep/**/*.png", "none-*.png", "--set=network.hidden=[16]", "-"]
+    files = ["a.png", "b.png", f"{tmp_path}/c.jpg", "deep/er/d.png"]
+    received: list[str] = []
+    module = importlib.import_module("nnctl.cli.main")
+    monkeypatch.setattr(module, "_run", received.extend)
+    monkeypatch.setattr(module, "signal", SimpleNamespace(SIGTERM=0, signal=lambda *_: None))
+    monkeypatch.setattr(sys, "argv", ["nnctl", *words])
+    with monkeypatch.context() as patch:  # no longer than needed: pathlib asks for the system as well
+        patch.setattr(os, "name", system)
+        with pytest.raises(SystemExit):
+            module.main()
+    wanted = [words[0], *files, *words[4:]] if expanded else words
+    assert list(map(Path, received)) == list(map(Path, wanted))
 
 
 # Streams

@@ -1,5 +1,6 @@
 """`nnctl predict`: pictures in, digits out, whether a person or a program asks."""
 
+import dataclasses
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from nnctl import build, checkpoint
 from nnctl.data import datasets
 from nnctl.data.examples import Examples
 from nnctl.data.image import read_digit, to_png
+from nnctl.data.sources import DATASETS
 from nnctl.train import evaluate
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -39,11 +41,16 @@ def pictures(digits: NDArray[np.uint8], tmp_path: Path) -> list[Path]:
 
 
 def expected(run: Path, picture: bytes) -> NDArray[np.float32]:
-    """The ten outputs (10,) of the run's best network for a picture."""
+    """The ten outputs (10,) of the run's best network for a picture of a digit."""
+    return outputs(run, read_digit(picture, "picture"))
+
+
+def outputs(run: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The ten outputs (10,) of the run's best network for (28, 28) pixels."""
     path = run / "checkpoints" / "best.npz"
     network, criterion = build.trained_network(checkpoint.load(path), str(path))
-    pixels = read_digit(picture, "picture")[np.newaxis]
-    probs: NDArray[np.float32] = evaluate(network, criterion, Examples(pixels, np.zeros(1, np.intp))).probs[0]
+    unlabelled = Examples(pixels[np.newaxis], np.zeros(1, np.intp))
+    probs: NDArray[np.float32] = evaluate(network, criterion, unlabelled).probs[0]
     return probs
 
 
@@ -54,7 +61,9 @@ def test_a_picture_gets_one_line_with_its_digit(cli: Cli, small_run: Path, pictu
 
 
 def test_the_newest_run_reads_unless_another_is_named(cli: Cli, own_run: Path, pictures: list[Path]) -> None:
-    assert cli("predict", pictures[0]) == cli("predict", pictures[0], "--checkpoint", own_run)
+    answer = cli("predict", pictures[0])
+    assert answer[0] == 0
+    assert answer == cli("predict", pictures[0], "--checkpoint", own_run)
 
 
 def test_json_has_one_line_for_each_picture(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
@@ -63,16 +72,17 @@ def test_json_has_one_line_for_each_picture(cli: Cli, small_run: Path, pictures:
     for line, path in zip(out.splitlines(), pictures, strict=True):
         probs = expected(small_run, path.read_bytes())
         answer = json.loads(line)
-        assert answer.keys() == {"schema_version", "image", "prediction", "probabilities"}
+        assert answer.keys() == {"schema_version", "image", "prediction", "name", "probabilities"}
         assert answer["image"] == str(path)
         assert answer["prediction"] == probs.argmax()
+        assert answer["name"] == str(probs.argmax())
         assert answer["probabilities"] == pytest.approx(probs.tolist())
 
 
 def test_a_folder_stands_for_its_pictures_in_order(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
-    assert cli("predict", pictures[0].parent, "--checkpoint", small_run) == cli(
-        "predict", *pictures, "--checkpoint", small_run
-    )
+    answer = cli("predict", pictures[0].parent, "--checkpoint", small_run)
+    assert answer[0] == 0
+    assert answer == cli("predict", *pictures, "--checkpoint", small_run)
 
 
 def test_a_dash_stands_for_standard_input(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
@@ -93,7 +103,9 @@ def test_one_bad_picture_does_not_spoil_the_others(
     assert code == 5
     assert "nnctl: error: bad.png: " in err
     assert "nnctl: error: empty: holds no pictures" in err
-    assert err.splitlines()[-1].startswith("nnctl: error: 2 of 4 pictures")
+    *_, message, hint = err.splitlines()
+    assert message.startswith("nnctl: error: 2 of 4 pictures")
+    assert hint == "hint: the reason for each stands above"
     if as_json:
         answers = [json.loads(line) for line in out.splitlines()]
         assert [answer["image"] for answer in answers] == [str(pictures[0]), "bad.png", "empty", str(pictures[1])]
@@ -125,6 +137,92 @@ def test_the_name_of_a_file_cannot_break_a_line(cli: Cli, small_run: Path, pictu
     assert len(out.splitlines()) == 1
     _, out, _ = cli("predict", odd, "--checkpoint", small_run, "--json")
     assert json.loads(out)["image"] == str(odd)
+
+
+# Networks that read something else than digits
+
+
+@pytest.fixture(params=["fashion-mnist", "kmnist"])
+def other_run(request: pytest.FixtureRequest, own_run: Path) -> Path:
+    """The small run, as if it had learned from another dataset."""
+    best = own_run / "checkpoints" / "best.npz"
+    saved = checkpoint.load(best)
+    config = saved.meta.config | {"data": saved.meta.config["data"] | {"dataset": request.param}}
+    checkpoint.save(best, dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, config=config)))
+    return own_run
+
+
+def names_of(run: Path) -> tuple[str, ...]:
+    dataset = checkpoint.load(run / "checkpoints" / "best.npz").meta.config["data"]["dataset"]
+    return DATASETS[dataset].class_names
+
+
+@pytest.fixture
+def cloth(tmp_path: Path) -> NDArray[np.uint8]:
+    """Pixels (28, 28) up to the edges, as no digit has them; cloth.png shows them."""
+    pixels = np.random.default_rng(0).integers(0, 200, (28, 28), np.uint8)
+    (tmp_path / "cloth.png").write_bytes(to_png(pixels))
+    return pixels
+
+
+def test_another_dataset_has_names_for_its_classes(cli: Cli, other_run: Path, cloth: NDArray[np.uint8]) -> None:
+    probs = outputs(other_run, cloth)
+    name = names_of(other_run)[probs.argmax()]
+    assert cli("predict", "cloth.png") == (0, f"cloth.png: {name} ({100 * probs.max():.2f} %)\n", "")
+    code, out, err = cli("predict", "cloth.png", "--json")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert (answer["prediction"], answer["name"]) == (probs.argmax(), name)
+    assert answer["probabilities"] == pytest.approx(probs.tolist())
+
+
+def test_the_pixels_of_another_dataset_are_left_as_they_are(
+    cli: Cli, other_run: Path, cloth: NDArray[np.uint8]
+) -> None:
+    Image.fromarray(cloth).convert("RGBA").save("cloth.webp", lossless=True)
+    pictures = ("cloth.png", "cloth.webp")
+    assert cli("predict", *pictures, "--checkpoint", other_run, "--save-preprocessed", "seen")[0] == 0
+    for name in ("cloth-28x28.png", "cloth2-28x28.png"):
+        np.testing.assert_array_equal(np.asarray(Image.open(Path("seen", name))), cloth)
+
+
+def test_a_picture_of_another_size_is_prepared_as_a_digit_and_this_is_said_once(
+    cli: Cli, other_run: Path, pictures: list[Path], cloth: NDArray[np.uint8]
+) -> None:
+    for name in ("one.png", "two.png"):
+        Image.open(pictures[0]).resize((280, 280)).save(name)
+    code, out, err = cli("predict", "one.png", "cloth.png", "two.png")
+    assert code == 0
+    found = outputs(other_run, read_digit(Path("one.png").read_bytes(), "one")).argmax()
+    first, second, third = (line.partition(": ")[2].rpartition(" (")[0] for line in out.splitlines())
+    names = names_of(other_run)
+    assert (first, second, third) == (names[found], names[outputs(other_run, cloth).argmax()], names[found])
+    assert err.startswith("nnctl: warning: ")
+    assert "28x28 pixels; 2 of 3 had another size, and were prepared in the way made for digits" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_picture_that_cannot_be_read_is_named_whatever_the_network_reads(cli: Cli, other_run: Path) -> None:
+    Path("bad.png").write_text("not a picture")
+    code, out, err = cli("predict", "bad.png", "--checkpoint", other_run)
+    assert (code, out) == (5, "")
+    assert err.startswith("nnctl: error: bad.png: not a PNG")
+    assert err.splitlines()[-1].startswith("hint: ")
+
+
+def test_bars_with_names_fit_a_terminal_of_80_columns(
+    terminal: Callable[..., tuple[int, str]], other_run: Path, cloth: NDArray[np.uint8]
+) -> None:
+    code, shown = terminal("predict", "cloth.png", NO_COLOR="1")
+    assert code == 0
+    lines = shown.replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    names, probs = names_of(other_run), outputs(other_run, cloth)
+    width = max(map(len, names))
+    bars = [line[33:] for line in lines[3:13]]
+    assert [bar[:width].rstrip() for bar in bars] == list(names)
+    assert [bar.count("█") for bar in bars] == np.rint(probs * (31 - width)).tolist()
+    assert len({len(bar) for bar in bars}) == 1
 
 
 # A terminal

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from nnctl import config
 from nnctl.config import Config, Resolved, files
 from nnctl.config.gather import OTHER_VARIABLES
-from nnctl.config.models import FIELDS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
+from nnctl.config.mistakes import ALIASES, OTHER_NAMES
+from nnctl.config.models import FIELDS, SECTIONS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
 from nnctl.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -44,7 +45,7 @@ def refusal(load):
         with pytest.raises(ConfigError) as caught:
             load(*arguments, **keywords)
         assert caught.value.hint
-        assert caught.value.message.isprintable() or "\n  " in caught.value.message
+        assert all(line.isprintable() for line in caught.value.message.split("\n"))
         return caught.value.message
 
     return message
@@ -444,6 +445,51 @@ def test_a_folder_is_taken_as_it_is_written(load, text):
 )  # fmt: skip
 def test_a_mistake_in_an_override_names_it(refusal, override, message):
     assert refusal(None, override) == message
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("optimizer.lr=3", "optimizer.learning_rate"),
+        ("lr=3", "optimizer.learning_rate"),
+        ("train.LR=3", "optimizer.learning_rate"),
+        ("wd=1", "optimizer.weight_decay"),
+        ("bs=1", "train.batch_size"),
+        ("network.layers=[16]", "network.hidden"),
+        ("network.act=tanh", "network.activation"),
+        ("model=1", "network"),
+    ],
+)
+def test_a_common_other_name_leads_to_the_key(refusal, override, meant):
+    key = override.partition("=")[0]
+    assert refusal(None, override) == f"--set: {key}: unknown key; did you mean {meant}?"
+
+
+def test_a_common_other_name_leads_to_the_variable(refusal):
+    message = refusal(None, environ={"NNCTL_OPTIMIZER_LR": "3"})
+    assert message == "NNCTL_OPTIMIZER_LR: unknown variable; did you mean NNCTL_OPTIMIZER_LEARNING_RATE?"
+
+
+def test_other_names_are_names_of_nothing_else_and_stand_for_something():
+    assert OTHER_NAMES.keys() <= {*FIELDS, *SECTIONS}
+    assert len(ALIASES) == sum(map(len, OTHER_NAMES.values()))
+    assert ALIASES.keys().isdisjoint(path.rpartition(".")[2] for path in (*FIELDS, *SECTIONS))
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("optimizer: {zzz: 1}", "optimizer sgd has name, learning_rate, momentum, nesterov, weight_decay"),
+        (
+            "optimizer: {name: adam, zzz: 1}",
+            "optimizer adam has name, learning_rate, weight_decay, beta1, beta2, epsilon",
+        ),
+        ("data: {augment: {zzz: 1}}", "data.augment affine has name, rotation, scale, shear, shift"),
+        ("data: {zzz: 1}", "data has dataset, dir, offline, validation, train_limit, augment"),
+    ],
+)
+def test_an_unknown_key_meets_those_of_the_kind_in_force(refusal, text, keys):
+    assert refusal(text).endswith(f"zzz: unknown key; {keys}")
 
 
 def test_a_new_kind_of_optimizer_drops_what_lower_sources_said_about_the_old_one(load):

@@ -15,7 +15,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, drawn, idx
-from nnctl.data.cache import DataFile
+from nnctl.data.cache import DataFile, Verified
 from nnctl.data.datasets import DATASETS, fetch, load, verify
 from nnctl.errors import DataError, StorageError
 
@@ -288,12 +288,28 @@ def test_a_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeyp
     files[0] = dataclasses.replace(files[0], gz_size=len(bomb), gz_sha256=sha256(bomb))
     monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], files=tuple(files)))
     (put(tmp_path) / f"{TRAIN}.gz").write_bytes(bomb)
-    with pytest.raises(DataError, match="does not unpack to"):
+    with pytest.raises(DataError, match="does not unpack to") as caught:
         load("mnist", tmp_path, offline=True)
+    assert "nnctl data fetch" in caught.value.hint
+
+
+def test_a_published_file_that_cannot_be_unpacked_is_refused(tmp_path):
+    broken = PACKED["mnist"][TRAIN][:30] + b"????" + PACKED["mnist"][TRAIN][34:]
+    file = dataclasses.replace(DATASETS["mnist"].files[0], gz_size=len(broken), gz_sha256=sha256(broken))
+    with pytest.raises(DataError, match="cannot be unpacked") as caught:
+        Verified(tmp_path / "file.gz", broken, file, gzipped=True).unpack()
+    assert "nnctl data fetch" in caught.value.hint
+
+
+def test_a_file_that_vanishes_once_it_is_fetched_is_an_error_with_advice(tmp_path, monkeypatch):
+    monkeypatch.setattr("nnctl.data.download.download", lambda *_, **__: None)
+    with pytest.raises(DataError, match=rf"{TRAIN}\.gz vanished") as caught:
+        fetch("mnist", tmp_path)
+    assert "--data-dir" in caught.value.hint
 
 
 def test_offline_never_asks_a_mirror(good, httpserver, tmp_path):
-    with pytest.raises(DataError, match=r"fetching is off \(--offline\)"):
+    with pytest.raises(DataError, match=r"fetching is off \(data.offline is true\)"):
         load("mnist", tmp_path, offline=True, mirrors=[good])
     assert httpserver.log == []
     assert not (tmp_path / "mnist").exists()

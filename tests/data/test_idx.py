@@ -66,6 +66,7 @@ def test_a_file_that_is_wrong_says_how(data, complaint):
         idx.parse(data, "some/file")
     assert caught.value.message.startswith("some/file ")
     assert complaint in caught.value.message
+    assert "nnctl data fetch" in caught.value.hint
 
 
 @given(st.binary(max_size=64))
