@@ -131,7 +131,13 @@ def test_the_next_commands_can_be_pasted(where: tuple[str, ...], cli: Cli, small
 
 
 def test_the_best_epoch_is_the_one_that_is_tested(cli: Cli, small: Small) -> None:
-    restless = ("--set=optimizer.learning_rate=0.8", "--set=schedule.name=constant", "--set=train.epochs=4")
+    # the steps grow until the very end, when they are far too large
+    restless = (
+        "--set=optimizer.learning_rate=20",
+        "--set=schedule.peak_at=0.99",
+        "--set=schedule.start_fraction=0.001",
+    )
+    restless = (*restless, "--set=train.epochs=4")
     _, out, _ = cli("train", *small, *restless, "--run-dir", "run", "--quiet")
     best = info(Path("run"))["best"]["epoch"]
     assert best != 4
@@ -352,7 +358,7 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
 
 
 def test_a_run_that_diverges_says_where_and_keeps_the_last_good_checkpoint(cli: Cli, small: Small) -> None:
-    astray = ("--set=optimizer.learning_rate=1000", "--set=network.hidden=[64,64,64]", "--set=train.checkpoint_every=1")
+    astray = ("--set=optimizer.learning_rate=1e38", "--set=network.hidden=[]", "--set=train.checkpoint_every=1")
     code, out, err = cli("train", *small, *astray, "--run-dir", "run", "--quiet")
     assert (code, out) == (7, "")
     found = re.search(r"training diverged: .*step (\d+), epoch 1.*\nhint: .*learning_rate", err)
