@@ -50,7 +50,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(mnist_dir: Path, tmp_path:
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
     }
     for name, content in re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(f"# {name}\n{content}")
     lines = shown()
     assert len(lines) > 20
     for line in lines:

@@ -89,8 +89,16 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
 @options.command(checkpoint, name="digest", examples="nnctl checkpoint digest")
 @click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=options.PATH)
 def digest(target: Path | None) -> None:
-    """Print the SHA-256 of the state of learning: equal digests, equal networks."""
+    """Print the SHA-256 of the state of learning in a checkpoint, or in each one of a run.
+
+    Equal digests mean the same settings, weights and position, and so the same future on the same data.
+    """
     from nnctl import checkpoint as checkpoints
     from nnctl import rundir
 
-    console.result(checkpoints.load(rundir.find_checkpoint(target)).digest())
+    found = rundir.find_checkpoint(target)
+    if target is not None and not target.is_dir():
+        console.result(checkpoints.load(found).digest())
+        return
+    for path in sorted(found.parent.glob("*.npz")):
+        console.result(f"{checkpoints.load(path).digest()}  {path}")

@@ -43,9 +43,10 @@ def warning(text: str) -> None:
     note(f"nnctl: {click.style('warning', fg='yellow', bold=True)}: {_printable_lines(text)}")
 
 
-def error(message: str, hint: str = "") -> None:
-    """Say what went wrong and what to do about it."""
-    note(f"nnctl: {click.style('error', fg='red', bold=True)}: {_printable_lines(message)}")
+def error(message: str, hint: str = "", title: str = "error") -> None:
+    """Say what went wrong and what to do about it; without a title, what has merely come to an end."""
+    styled = f"{click.style(title, fg='red', bold=True)}: " if title else ""
+    note(f"nnctl: {styled}{_printable_lines(message)}")
     if hint:
         note(f"hint: {_printable_lines(hint)}")
 

@@ -94,6 +94,8 @@ def evaluate(
     if as_json:
         console.result_json(_report(trained.path, dataset, split, result))
     else:
+        if not quiet:
+            console.note(f"{trained.path} on the {split} images of {dataset.name}\n")
         _show(trained.path, data, dataset, split, result)
     # in binary fractions 90.93 / 100 is a little more than 9093 / 10000
     if fail_under is not None and round(result.accuracy, 9) < round(fail_under, 9):
@@ -141,6 +143,7 @@ def _report(path: Path, dataset: Dataset, split: str, result: Evaluation) -> dic
                 "label": int(result.labels[i]),
                 "prediction": int(result.predictions[i]),
                 "confidence": float(result.probs[i].max()),
+                "right": float(result.probs[i, result.labels[i]]),
             }
             for i in result.worst(20)
         ],
@@ -152,12 +155,11 @@ def _show(path: Path, data: DataConfig, dataset: Dataset, split: str, result: Ev
     report = _report(path, dataset, split, result)
     names = [entry["name"] for entry in report["classes"]]
     width = max(map(len, names))
-    console.note(f"{path} on the {split} images of {dataset.name}\n")
     console.result(
         f"accuracy {100 * result.accuracy:.2f} %: {result.errors:,} of {len(result.labels):,} wrong, "
         f"loss {result.loss:.4f}"
     )
-    console.result(f"\n{'class':<{width + 2}} precision    recall        F1    images")
+    console.result(f"\n{'class':<{width + 2}}{'precision':>10}{'recall':>10}{'F1':>10}{'images':>10}")
     for entry in report["classes"]:
         shares = "".join(f"{100 * entry[key]:8.2f} %" for key in ("precision", "recall", "f1"))
         console.result(f"{entry['name']:<{width + 2}}{shares}{entry['images']:>10,}")
@@ -166,10 +168,11 @@ def _show(path: Path, data: DataConfig, dataset: Dataset, split: str, result: Ev
     for name, row in zip(names, report["confusion_matrix"], strict=True):
         console.result(f"{name:<{width + 2}}" + "".join(f"{count or '.':>7}" for count in row))
     if report["worst"]:
-        console.result("\nworst mistakes")
+        console.result("\nworst mistakes: the right answer got the least")
         for entry in report["worst"][:10]:
             label, prediction = names[entry["label"]], names[entry["prediction"]]
             console.result(
-                f"  {entry['sample']:<11} is {label}, read as {prediction} ({100 * entry['confidence']:.1f} %)"
+                f"  {entry['sample']:<11} is {label} ({100 * entry['right']:.2f} %), "
+                f"read as {prediction} ({100 * entry['confidence']:.2f} %)"
             )
         console.result(f"\nlook at one with: {options.export_command(report['worst'][0]['sample'], data)}")

@@ -20,7 +20,7 @@ from nnctl.cli.data import data
 from nnctl.cli.eval import evaluate
 from nnctl.cli.predict import predict
 from nnctl.cli.train import train
-from nnctl.errors import NnctlError, StorageError
+from nnctl.errors import NnctlError, StoppedError, StorageError
 
 EXIT_INTERNAL = 1
 EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
@@ -78,7 +78,7 @@ def _report(error: BaseException) -> int:
     """Say what went wrong on standard error, and return the exit code."""
     match error:
         case NnctlError():
-            console.error(error.message, error.hint)
+            console.error(error.message, error.hint, title="" if isinstance(error, StoppedError) else "error")
             return error.exit_code
         case click.exceptions.Exit():
             return error.exit_code
@@ -86,8 +86,7 @@ def _report(error: BaseException) -> int:
             console.note(error.format_message())
             return error.exit_code
         case click.UsageError():
-            path = error.ctx.command_path if error.ctx else "nnctl"
-            console.error(error.format_message(), f"see {path} --help")
+            console.error(error.format_message(), _hint(error))
             return error.exit_code
         case click.ClickException():
             console.error(error.format_message())
@@ -112,6 +111,16 @@ def _report(error: BaseException) -> int:
                 f"internal error: {type(error).__name__}: {what}", "this is a bug in nnctl; --debug shows where"
             )
             return EXIT_INTERNAL
+
+
+def _hint(error: click.UsageError) -> str:
+    """Where to read on; or the key of the configuration that somebody took for an option, as in --epochs 3."""
+    from nnctl.config import key_named
+
+    option = error.option_name if isinstance(error, click.NoSuchOption) else ""
+    key = key_named(option.lstrip("-").replace("-", "_"))
+    path = error.ctx.command_path if error.ctx else "nnctl"
+    return f"did you mean --set {key}=VALUE?" if key and path == "nnctl train" else f"see {path} --help"
 
 
 def _terminate(signum: int, _: FrameType | None) -> NoReturn:

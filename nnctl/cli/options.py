@@ -124,7 +124,7 @@ def load_dataset(data: DataConfig, *, quiet: bool) -> Dataset:
             warn=console.warning,
         )
     if dataset.fallback:
-        console.warning(f"MNIST cannot be had: {dataset.fallback}")
+        console.warning(f"{dataset.fallback} (`nnctl data fetch` tells more)")
         console.warning("using SYNTHETIC digits instead; their accuracy says nothing about MNIST")
     return dataset
 

@@ -90,7 +90,10 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
         probs = trained.evaluate(unlabelled).probs[0]
         if seen_dir is not None:
             _keep(seen_dir, source, pixels, taken)
-        _answer(name, pixels, probs, classes, as_json=as_json)
+        _answer(name, pixels, probs, trained, as_json=as_json)
+    if console.is_terminal(sys.stdout) and not as_json and len(failed) < len(sources):
+        learned_from = " (learned from synthetic digits)" if trained.data.dataset == "synthetic" else ""
+        console.note(f"read by {trained.path}{learned_from}")
     if as_digits and not of_digits:
         console.warning(
             f"{trained.data.dataset} wants pictures of 28x28 pixels; {len(as_digits)} of {len(sources)} had another "
@@ -161,12 +164,12 @@ def _keep(folder: Path, source: Path | None, pixels: NDArray[np.uint8], taken: s
 
 
 def _answer(
-    name: str, pixels: NDArray[np.uint8], probs: NDArray[np.floating[Any]], classes: tuple[str, ...], *, as_json: bool
+    name: str, pixels: NDArray[np.uint8], probs: NDArray[np.floating[Any]], trained: options.Trained, *, as_json: bool
 ) -> None:
     """One prediction: for programs, for a person, or for a pipe."""
-    best = int(probs.argmax())
+    classes, best = trained.class_names, int(probs.argmax())
     if as_json:
-        answer = {"image": name, "prediction": best, "name": classes[best]}
+        answer = {"image": name, "checkpoint": str(trained.path), "prediction": best, "name": classes[best]}
         console.result_json(answer | {"probabilities": probs.tolist()})
         return
     console.result(f"{console.printable(name)}: {classes[best]} ({100 * float(probs[best]):.2f} %)")

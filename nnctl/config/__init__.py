@@ -8,6 +8,7 @@ write     a configuration -> text
 """
 
 from nnctl.config.gather import OPTIONS, Resolved, from_mapping, load, variable
+from nnctl.config.mistakes import key_named
 from nnctl.config.models import Config
 from nnctl.config.write import schema, starter, to_mapping, to_yaml
 
@@ -16,6 +17,7 @@ __all__ = [
     "Config",
     "Resolved",
     "from_mapping",
+    "key_named",
     "load",
     "schema",
     "starter",

@@ -52,6 +52,13 @@ class Entry:
     where: str
 
 
+def key_named(word: str) -> str | None:
+    """The dotted path that ends in this word, or that others call so; None if there is none."""
+    if word in ALIASES:
+        return ALIASES[word]
+    return next((path for path in (*KINDS, *FIELDS) if last(path) == word != "name"), None)
+
+
 def collected(mistakes: Sequence[str], hint: str) -> ConfigError:
     """One error that tells all mistakes, each on a line of its own."""
     if len(mistakes) == 1:

@@ -81,7 +81,9 @@ def load(
             found = _fetch_missing(search, source, folders, mirrors, progress, offline=offline)
         except DataError as error:
             if name == "auto" and not search.complaints:
-                reason = f"{source.title} is not in {directory}: {error.message.splitlines()[0]}"
+                first, *mirrors_faults = error.message.splitlines()
+                why = mirrors_faults[0].strip() if mirrors_faults else first
+                reason = f"{source.title} is not in {folders[0]}, nor to be had: {why}"
                 return dataclasses.replace(_load_drawn(directory, warn), fallback=reason)
             raise _unusable(source, directory, search, error) from error
         if warn is not None:

@@ -82,7 +82,13 @@ def test_json_has_a_schema_that_programs_can_rely_on(report: dict[str, Any], sma
     assert {"loss", "accuracy", "errors", "classes", "confusion_matrix", "worst"} <= report.keys()
     assert (len(report["classes"]), len(report["worst"])) == (10, 20)
     assert all(entry.keys() == {"name", "precision", "recall", "f1", "images"} for entry in report["classes"])
-    assert all(entry.keys() == {"sample", "label", "prediction", "confidence"} for entry in report["worst"])
+    assert all(entry.keys() == {"sample", "label", "prediction", "confidence", "right"} for entry in report["worst"])
+
+
+def test_the_worst_mistakes_come_in_the_order_of_what_the_right_answer_got(report: dict[str, Any]) -> None:
+    right = [entry["right"] for entry in report["worst"]]
+    assert right == sorted(right)
+    assert right[0] < 0.1
 
 
 def test_people_see_the_same_numbers(cli: Cli, report: dict[str, Any], small_run: Path, drawn_dir: Path) -> None:
@@ -122,7 +128,7 @@ def test_the_worst_mistakes_can_be_exported_and_looked_at(
     assert command
     code, said, err = cli(*shlex.split(command[1]))
     assert (code, err) == (0, "")
-    worst = re.search(r"worst mistakes.*\n.* is (\d), read as (\d) ", out)
+    worst = re.search(r"worst mistakes.*\n.* is (\d) \(.*\), read as (\d) ", out)
     assert worst
     label, prediction = worst.groups()
     assert said.endswith(f"which is {label}\n")

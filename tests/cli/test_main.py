@@ -296,3 +296,19 @@ def test_colours_are_for_terminals_that_welcome_them(
     assert code == 2
     assert ("\x1b[31m" in shown) == coloured
     assert "\x1b" not in nnctl("train", "--set", "nonsense", **variables).stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [("--epochs", "train.epochs"), ("--lr", "optimizer.learning_rate"), ("--batch-size", "train.batch_size")],
+)
+def test_a_key_taken_for_an_option_is_recognised(
+    cli: Callable[..., tuple[int, str, str]], option: str, key: str
+) -> None:
+    code, out, err = cli("train", option, "3")
+    assert (code, out) == (2, "")
+    assert err.endswith(f"hint: did you mean --set {key}=VALUE?\n")
+
+
+def test_another_unknown_option_points_to_the_help(cli: Callable[..., tuple[int, str, str]]) -> None:
+    assert cli("train", "--zzz", "3")[2].endswith("hint: see nnctl train --help\n")

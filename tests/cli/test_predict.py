@@ -72,7 +72,7 @@ def test_json_has_one_line_for_each_picture(cli: Cli, small_run: Path, pictures:
     for line, path in zip(out.splitlines(), pictures, strict=True):
         probs = expected(small_run, path.read_bytes())
         answer = json.loads(line)
-        assert answer.keys() == {"schema_version", "image", "prediction", "name", "probabilities"}
+        assert answer.keys() == {"schema_version", "image", "checkpoint", "prediction", "name", "probabilities"}
         assert answer["image"] == str(path)
         assert answer["prediction"] == probs.argmax()
         assert answer["name"] == str(probs.argmax())
@@ -239,8 +239,9 @@ def test_a_terminal_shows_the_picture_and_ten_bars(
     code, shown = terminal("predict", pictures[0], "--checkpoint", small_run, PYTHONIOENCODING=encoding, NO_COLOR="1")
     assert code == 0
     lines = shown.replace("\r", "").splitlines()
-    assert len(lines) == 1 + 14
-    drawing = [line[2:30].ljust(28) for line in lines[1:]]
+    assert len(lines) == 1 + 14 + 1
+    assert lines[-1] == f"read by {small_run / 'checkpoints' / 'best.npz'} (learned from synthetic digits)"
+    drawing = [line[2:30].ljust(28) for line in lines[1:-1]]
     pixels = read_digit(pictures[0].read_bytes(), "a")
     pairs = pixels.reshape(14, 2, 28).max(axis=1)  # (14, 28): a character is two pixels high
     assert all(set(line) <= set(ink) for line in drawing)

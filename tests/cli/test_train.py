@@ -342,7 +342,7 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
         process.send_signal(signum)
         out, err = process.communicate()
     assert (process.returncode, out) == (128 + signum, b"")
-    said = rb"nnctl: error: stopped after step \d+; .*saved\nhint: go on with: nnctl train --resume --run-dir run\n"
+    said = rb"nnctl: stopped after step \d+; .*saved\nhint: go on with: nnctl train --resume --run-dir run\n"
     assert re.fullmatch(said, err)
     assert info(run)["status"] == "stopped"
     assert nnctl("checkpoint", "verify", "run").returncode == 0

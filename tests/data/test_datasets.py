@@ -333,11 +333,11 @@ def test_auto_is_mnist_if_it_can_be_fetched(good, tmp_path):
     assert dataset.fallback == ""
 
 
-@pytest.mark.parametrize(("offline", "reason"), [(True, "fetching is off"), (False, "no mirror delivered it")])
+@pytest.mark.parametrize(("offline", "reason"), [(True, "fetching is off"), (False, "Connection refused")])
 def test_auto_falls_back_to_drawn_digits_and_says_why_in_one_line(offline, reason, tmp_path):
     dataset = load("auto", tmp_path, offline=offline)
     assert dataset.name == "synthetic"
-    assert dataset.fallback.startswith(f"MNIST is not in {tmp_path}: ")
+    assert dataset.fallback.startswith(f"MNIST is not in {tmp_path / 'mnist'}, nor to be had: ")
     assert reason in dataset.fallback
     assert "\n" not in dataset.fallback
     assert dataset.train_images.shape == (20, 28, 28)
