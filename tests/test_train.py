@@ -485,7 +485,10 @@ def test_each_epoch_deforms_the_images_anew_and_leaves_the_originals_alone():
     for epoch in range(2):
         seen[epoch] = seen[epoch][np.argsort(build.stream(0, Purpose.ORDER, epoch).permutation(300))]
         assert 0 <= seen[epoch].min() < seen[epoch].max() <= 1
-        assert all((image.reshape(28, 28) != original / 255).any() for image, original in zip(seen[epoch], TRAIN.images, strict=True))
+        assert all(
+            (image.reshape(28, 28) != original / 255).any()
+            for image, original in zip(seen[epoch], TRAIN.images, strict=True)
+        )
     assert all((first != second).any() for first, second in zip(*seen, strict=True))
     np.testing.assert_array_equal(TRAIN.images, before)
 
