@@ -14,6 +14,7 @@ import click
 
 from nnctl import __version__
 from nnctl.cli import console
+from nnctl.cli.bench import bench
 from nnctl.cli.checkpoint import checkpoint
 from nnctl.cli.config import config
 from nnctl.cli.data import data
@@ -39,7 +40,7 @@ def nnctl() -> None:
     """
 
 
-for command in (train, evaluate, predict, data, config, checkpoint):
+for command in (train, evaluate, predict, data, config, checkpoint, bench):
     nnctl.add_command(command)
 
 
