@@ -144,10 +144,7 @@ def _sample(data: bytes, name: str) -> NDArray[np.uint8] | None:
 
     from nnctl.data import image
 
-    try:
-        grey = image._grey(data)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
+    grey = image.read_grey(data, name)
     return np.rint(grey).astype(np.uint8) if grey.shape == (28, 28) else None
 
 

@@ -10,23 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnctl.data.raster import (
+    Box,
+    Components,
     Grey,
     Mask,
-    Shapes,
+    between,
+    border,
+    bounds,
     box_blur,
-    find_shapes,
-    local_max,
+    centre_of_mass,
+    connected_components,
+    dilate,
+    grey_dilation,
+    grey_erosion,
     local_median,
-    local_min,
+    pen_width,
     resample,
-    widen,
+    scaled,
+    smallest_rectangle,
 )
 from nnctl.errors import ImageError
 
 SIDE = 28  # pixels of a digit
 BOX = 20  # its longer side, without the margin
-LARGEST = 320  # pixels a side of the picture in which ink is looked for
+LARGEST = 1280  # pixels a side of a picture: more show no more
+VIEW = 320  # pixels a side in which ink is looked for
+SMALL = 0.25  # of that side: a smaller digit is looked at again, closely
 WIDEST_PEN = 0.3  # of that side: whatever is wider belongs to the ground
+THINNEST_PEN = 0.05  # of a digit's longer side: printed lines are thinner
 DARKEST_SHADOW = 0.5  # of the light on the paper
 LEAST_INK = 6  # of 255: less is no ink
 STROKE = 0.45  # of the darkest ink; printed lines are fainter
@@ -46,11 +57,15 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     sample = _as_sample(grey)
     if sample is not None:
         return sample
-    scale = LARGEST / max(grey.shape)
-    picture = resample(grey, *(max(1, round(side * scale)) for side in grey.shape))
-    strokes = _cropped(_one_digit(_ink(picture)))
+    grey = _sheet(grey)
+    strokes = _strokes(grey)
+    top, left, bottom, right = bounds(strokes > 0.5)
+    size = max(bottom - top, right - left)
+    if size < SMALL * VIEW:
+        strokes = _strokes(_part(grey, VIEW, (top - size, left - size, bottom + size, right + size)))
+    strokes = _cropped(strokes)
     height, width = strokes.shape
-    if width > 2.5 * height or _pen_width(strokes) > 0.4 * max(height, width):
+    if width > 2.5 * height or pen_width(strokes > 0.5) > 0.4 * max(height, width):
         raise ImageError("the picture holds a line or a patch, not a digit", "crop it to one handwritten digit")
     return _centred(_with_broad_pen(strokes))
 
@@ -64,9 +79,45 @@ def _as_sample(grey: Grey) -> NDArray[np.uint8] | None:
         if pixels.max() < 254 or len(rows) == 0:
             continue
         longest = max(np.ptp(rows), np.ptp(columns)) + 1
-        if longest in (BOX - 1, BOX) and np.abs(np.array(_centre_of_mass(pixels)) - SIDE / 2).max() < 0.6:
+        if longest in (BOX - 1, BOX) and np.abs(np.array(centre_of_mass(pixels)) - SIDE / 2).max() < 0.6:
             return np.rint(pixels).astype(np.uint8)
     return None
+
+
+def _strokes(grey: Grey) -> Grey:
+    """The strokes of the only digit, in [0, 1], in a view of the whole picture."""
+    return _one_digit(_ink(scaled(grey, VIEW)))
+
+
+def _part(grey: Grey, view: int, box: Box) -> Grey:
+    """What lies in a box, given in a view of the picture with this many pixels a side."""
+    scale = max(grey.shape) / view
+    top, left, bottom, right = (max(0, round(scale * side)) for side in box)
+    return grey[top:bottom, left:right]
+
+
+def _sheet(grey: Grey) -> Grey:
+    """Crop to a bright sheet that lies whole on something darker, if that is what the picture shows."""
+    small = box_blur(scaled(grey, VIEW // 4), 1)
+    table, paper = float(np.median(border(small))), float(np.quantile(small, 0.9))
+    tone = (small - table) / max(paper - table, 1)
+    # towards the corners of a photograph light fades; at the edge of a sheet it breaks off
+    fading = (np.abs(tone - 0.5) < 0.2).mean()
+    large = table < 0.75 * paper and paper > 0.5 * small.max()
+    if not large or fading > 0.2 or (border(tone) > 0.5).mean() > 0.05:
+        return grey
+    bright = connected_components(tone > 0.5, small)
+    sheet = bright.labels == bright.area.argmax() + 1
+    height, width = smallest_rectangle(sheet)
+    # no digit in chalk fills two thirds of a rectangle wider than any pen; a drawn frame encloses nearly everything
+    filled = sheet.sum() > 2 / 3 * height * width and height * width < 0.8 * small.size
+    if not filled or min(height, width) < WIDEST_PEN * max(small.shape):
+        return grey
+    inside = ~dilate(~(between(sheet) & between(sheet.T).T), 1)
+    # in the dark corners that a tilted sheet leaves, its own light is made to go on
+    beyond = grey_dilation(np.where(inside, small, 0), VIEW // 16)
+    share, light = (resample(part.astype(np.float32), *grey.shape) for part in (inside, beyond))
+    return _part(light + share * (grey - light), max(small.shape), bounds(sheet))
 
 
 def _ink(grey: Grey) -> Grey:
@@ -88,8 +139,7 @@ def _ink_is_dark(grey: Grey) -> bool:
     A stroke differs from most of its surroundings, which the hole of a 0 does not, and is narrow,
     which the edge of a table is not.
     """
-    scale = 32 / max(grey.shape)
-    small = resample(grey, *(max(1, round(side * scale)) for side in grey.shape))
+    small = scaled(grey, 32)
     usual = local_median(small, 8)
     dark = np.minimum(usual - small, _paper(small) - small).clip(0)
     bright = np.minimum(small - usual, small - 255 + _paper(255 - small)).clip(0)
@@ -101,10 +151,9 @@ def _paper(grey: Grey) -> Grey:
     radius = max(1, round(WIDEST_PEN / 2 * max(grey.shape)))
     margin = 2 * radius
     # beyond the border a shadow or a table goes on, but a stroke of a digit that was cropped closely does not
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    wider = np.maximum(np.pad(grey, margin, mode="edge"), DARKEST_SHADOW * np.median(border))
+    wider = np.maximum(np.pad(grey, margin, mode="edge"), DARKEST_SHADOW * np.median(border(grey)))
     wider[margin:-margin, margin:-margin] = grey
-    return local_min(local_max(wider, radius), radius)[margin:-margin, margin:-margin]
+    return grey_erosion(grey_dilation(wider, radius), radius)[margin:-margin, margin:-margin]
 
 
 def _one_digit(ink: Grey) -> Grey:
@@ -114,35 +163,39 @@ def _one_digit(ink: Grey) -> Grey:
         ImageError: there is no ink, or more than one digit's.
     """
     free = np.ones(ink.shape, bool)
-    for _ in range(3):  # with a frame or the edge of a table out of sight, fainter ink may show
+    for _ in range(4):  # with a frame, printed lines or the edge of a table out of sight, fainter ink may show
         darkest = _darkest(ink[free])
         if darkest < LEAST_INK:
             raise _blank()
-        shapes = find_shapes((ink > STROKE * darkest) & free, ink)
-        noise = ink[free & ~widen(shapes.labels > 0, 3)].std()
-        main = int(shapes.mass.argmax())
-        foreign = _cut_off(shapes) | _frames(shapes)
-        readable = ~foreign & (shapes.level > PAPER_NOISE * noise) & (shapes.mass > 0.1 * shapes.mass[main])
-        if not foreign[main] or not readable.any():
+        components = connected_components((ink > STROKE * darkest) & free, ink)
+        paper = ink[free & ~dilate(components.labels > 0, 3)]
+        noise = paper.std() if paper.size else 0
+        main = int(components.mass.argmax())
+        foreign = components.cut_off | _frames(components)
+        readable = ~foreign & (components.level > PAPER_NOISE * noise) & (components.mass > 0.1 * components.mass[main])
+        if not foreign[main]:
             break
-        free &= ~widen(shapes.mask(foreign), 6)
-    if shapes.level[main] < PAPER_NOISE * noise:
+        if not readable.any() and _at_the_edge(components, main):
+            foreign[:] = False
+            break
+        free &= ~dilate(components.mask(foreign), 6)
+    else:
         raise _blank()
-    if foreign[main]:  # a digit that fills the whole picture
-        foreign[:] = False
-    parts = _parts(shapes, main, foreign)
-    same_ink = (shapes.mass > 0.15 * shapes.mass[main]) & (shapes.level > 0.75 * shapes.level[main])
+    if components.level[main] < PAPER_NOISE * noise:
+        raise _blank()
+    parts = _parts(components, main, foreign)
+    same_ink = (components.mass > 0.15 * components.mass[main]) & (components.level > 0.75 * components.level[main])
     others = int((same_ink & ~foreign & ~parts).sum())
     if others:
         raise ImageError(f"the picture holds {others + 1} separate shapes, not one digit", "crop it to one digit")
     # a step from paper to ink, as wide as the blur of a sharp photograph
-    strokes = (2 * ink / np.median(ink[shapes.labels == main + 1]) - 0.5).clip(0, 1)
-    return np.where(widen(shapes.mask(parts), 2), strokes, 0)
+    strokes = (2 * ink / np.median(ink[components.labels == main + 1]) - 0.5).clip(0, 1)
+    return np.where(dilate(components.mask(parts), 2), strokes, 0)
 
 
 def _darkest(ink: Grey) -> float:
     """The mean of the darkest two thousandth of the pixels: no single speck, yet less than the finest digit."""
-    count = min(max(10, LARGEST**2 // 2000), len(ink))
+    count = min(max(10, VIEW**2 // 2000), len(ink))
     return float(np.partition(ink, -count)[-count:].mean()) if count else 0.0
 
 
@@ -150,36 +203,55 @@ def _blank() -> ImageError:
     return ImageError("the page is blank", "write larger or darker, or take the picture in better light")
 
 
-def _cut_off(shapes: Shapes) -> Mask:
-    """Which shapes touch the border of the picture."""
-    height, width = shapes.labels.shape
-    cut: Mask = (shapes.top == 0) | (shapes.left == 0) | (shapes.bottom == height) | (shapes.right == width)
-    return cut
+def _at_the_edge(components: Components, main: int) -> bool:
+    """Whether a shape that touches the border is a digit cropped closely, not a printed line, a shadow or a table."""
+    mask = components.mask(np.arange(len(components.mass)) == main)
+    height, width = components.height[main], components.width[main]
+    longest = max(height, width)
+    if not THINNEST_PEN < pen_width(mask) / longest < WIDEST_PEN:
+        return False
+    if height > 0.4 * mask.shape[0] and width > 0.4 * mask.shape[1]:
+        return True
+    spans = height == mask.shape[0] or width == mask.shape[1]
+    return bool(not spans and border(mask).sum() < 0.8 * longest)
 
 
-def _frames(shapes: Shapes) -> Mask:
-    """Which shapes are boxes drawn around another: large, with their ink along the sides of their bounding box."""
-    height, width = shapes.labels.shape
-    large = (shapes.bottom - shapes.top > 0.3 * height) & (shapes.right - shapes.left > 0.3 * width)
+def _frames(components: Components) -> Mask:
+    """Which are boxes drawn around another: large, with their ink along the sides of their bounding box."""
+    height, width = components.labels.shape
+    large = (components.height > 0.3 * height) & (components.width > 0.3 * width)
     frames = np.zeros(len(large), bool)
     for n in np.flatnonzero(large):
-        top, left, bottom, right = shapes.top[n], shapes.left[n], shapes.bottom[n], shapes.right[n]
-        within = (shapes.top > top) & (shapes.left > left) & (shapes.bottom < bottom) & (shapes.right < right)
+        top, left, bottom, right = components.top[n], components.left[n], components.bottom[n], components.right[n]
+        within = (
+            (components.top > top)
+            & (components.left > left)
+            & (components.bottom < bottom)
+            & (components.right < right)
+        )
         margins = (bottom - top) * 3 // 20, (right - left) * 3 // 20
-        middle = shapes.labels[top + margins[0] : bottom - margins[0], left + margins[1] : right - margins[1]] == n + 1
-        frames[n] = (within & (shapes.mass > 0.05 * shapes.mass[n])).any() and middle.sum() < 0.15 * shapes.area[n]
+        middle = (
+            components.labels[top + margins[0] : bottom - margins[0], left + margins[1] : right - margins[1]] == n + 1
+        )
+        frames[n] = (
+            within & (components.mass > 0.05 * components.mass[n])
+        ).any() and middle.sum() < 0.15 * components.area[n]
     return frames
 
 
-def _parts(shapes: Shapes, main: int, foreign: Mask) -> Mask:
-    """Which shapes belong to the main one's digit: near it, like the bar of a 5, not beside it like a second digit."""
-    height = shapes.bottom - shapes.top
-    size = max(height[main], shapes.right[main] - shapes.left[main])
+def _parts(components: Components, main: int, foreign: Mask) -> Mask:
+    """Which belong to the main one's digit: near it, like the bar of a 5, not beside it like a second digit."""
+    height = components.height
+    size = max(height[main], components.width[main])
     parts: Mask = np.arange(len(height)) == main
-    possible = ~foreign & (shapes.mass > 0.02 * shapes.mass[main])
+    possible = ~foreign & (components.mass > 0.02 * components.mass[main])
     for _ in range(4):  # a broken stroke may be a chain of parts
-        aside = np.maximum(shapes.left - shapes.right[parts].max(), shapes.left[parts].min() - shapes.right)
-        above = np.maximum(shapes.top - shapes.bottom[parts].max(), shapes.top[parts].min() - shapes.bottom)
+        aside = np.maximum(
+            components.left - components.right[parts].max(), components.left[parts].min() - components.right
+        )
+        above = np.maximum(
+            components.top - components.bottom[parts].max(), components.top[parts].min() - components.bottom
+        )
         beside = (aside > 0.06 * size) & (height > 0.5 * height[main])
         parts |= possible & (np.maximum(aside, above) < 0.25 * size) & ~beside
     return parts
@@ -190,9 +262,9 @@ def _with_broad_pen(strokes: Grey) -> Grey:
 
     Thick ones stay: thinning them was measured to gain nothing.
     """
-    strokes = np.pad(_scaled(strokes, BOX * FINE), 2 * FINE)
+    strokes = np.pad(scaled(strokes, BOX * FINE), 2 * FINE)
     for _ in range(2):  # thicker, they fill more than the box and will be scaled down
-        missing = PEN - _pen_width(strokes) / FINE
+        missing = PEN - pen_width(strokes > 0.5) / FINE
         for step in range(round(missing / 2 * FINE)):
             strokes = _thicker(strokes, step)
     return _cropped(strokes)
@@ -201,46 +273,25 @@ def _with_broad_pen(strokes: Grey) -> Grey:
 def _thicker(strokes: Grey, step: int) -> Grey:
     """Grow by one pixel, by turns into four and eight neighbours: an octagon is nearly round."""
     if step % 2:
-        return local_max(strokes, 1)
+        return grey_dilation(strokes, 1)
     rows, columns = np.pad(strokes, [(1, 1), (0, 0)]), np.pad(strokes, [(0, 0), (1, 1)])
     grown: Grey = np.maximum.reduce([strokes, rows[:-2], rows[2:], columns[:, :-2], columns[:, 2:]])
     return grown
 
 
-def _pen_width(strokes: Grey) -> float:
-    """A stroke is as wide as twice its area by its perimeter; Crofton's formula measures that in four directions."""
-    inside = np.pad(strokes > 0.5, 1)
-    straight = (inside[1:] != inside[:-1]).sum() + (inside[:, 1:] != inside[:, :-1]).sum()
-    diagonal = (inside[1:, 1:] != inside[:-1, :-1]).sum() + (inside[1:, :-1] != inside[:-1, 1:]).sum()
-    return float(2 * inside.sum() / (np.pi / 8 * (straight + diagonal / np.sqrt(2))))
-
-
 def _cropped(strokes: Grey) -> Grey:
     """Cut off the empty rows and columns around the strokes."""
-    rows, columns = (np.flatnonzero((strokes > 0.5).any(axis=axis)) for axis in (1, 0))
-    return strokes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def _scaled(strokes: Grey, longest: int) -> Grey:
-    """Scale so that the longer side has this many pixels, the aspect ratio kept."""
-    height, width = strokes.shape
-    scale = longest / max(height, width)
-    return resample(strokes, max(1, round(height * scale)), max(1, round(width * scale)))
+    top, left, bottom, right = bounds(strokes > 0.5)
+    return strokes[top:bottom, left:right]
 
 
 def _centred(strokes: Grey) -> NDArray[np.uint8]:
     """Scale into the box, and place that by whole pixels so that the centre of mass comes nearest to the middle."""
-    small = np.rint(255 * _scaled(strokes, BOX))
+    small = np.rint(255 * scaled(strokes, BOX))
     pixels = np.zeros((SIDE, SIDE), np.uint8)
     top, left = (
         min(max(round(SIDE / 2 - centre), 0), SIDE - side)
-        for centre, side in zip(_centre_of_mass(small), small.shape, strict=True)
+        for centre, side in zip(centre_of_mass(small), small.shape, strict=True)
     )
     pixels[top : top + small.shape[0], left : left + small.shape[1]] = small
     return pixels
-
-
-def _centre_of_mass(pixels: Grey) -> tuple[float, float]:
-    """Row and column, in pixels."""
-    rows, columns = pixels.sum(axis=1), pixels.sum(axis=0)
-    return (float(rows @ np.arange(len(rows)) / rows.sum()), float(columns @ np.arange(len(columns)) / columns.sum()))

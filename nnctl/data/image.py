@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +48,18 @@ def read_digit(data: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         ImageError: not such a picture, damaged, too large, blank, or not of one single digit.
     """
-    try:
+    with _named(name):
         return digit.find_digit(_grey(data))
-    except ImageError as error:
-        raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
+
+
+def read_grey(data: bytes, name: str) -> Grey:
+    """Turn an encoded picture into its (H, W) shades of grey in [0, 255], as `read_digit` first does.
+
+    Raises:
+        ImageError: not such a picture, damaged or too large.
+    """
+    with _named(name):
+        return _grey(data)
 
 
 def to_png(pixels: NDArray[np.uint8]) -> bytes:
@@ -57,6 +67,14 @@ def to_png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
 
 
 def _grey(data: bytes) -> Grey:

@@ -1,20 +1,30 @@
-"""The few operations on grey pictures that finding a digit needs: resample, blur, widen, and tell shapes apart."""
+"""The few operations on grey pictures that finding a digit needs: resample, blur, dilate, label, measure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]  # top, left, bottom, right; the last row and column excluded
+Picture = TypeVar("Picture", Grey, Mask)
 
 
 def resample(grey: Grey, height: int, width: int) -> Grey:
     """Scale (H, W) to (height, width): pixels are averaged by area where it shrinks, interpolated where it grows."""
     scaled = _weights(grey.shape[0], height) @ grey @ _weights(grey.shape[1], width).T
     return scaled.astype(np.float32, copy=False)
+
+
+def scaled(grey: Grey, longest: int) -> Grey:
+    """Scale so that the longer side has this many pixels, the aspect ratio kept."""
+    height, width = grey.shape
+    scale = longest / max(height, width)
+    return resample(grey, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def _weights(old: int, new: int) -> Grey:
@@ -37,8 +47,8 @@ def box_blur(grey: Grey, radius: int) -> Grey:
     return grey
 
 
-def local_max(grey: Grey, radius: int) -> Grey:
-    """Replace each pixel by the greatest at most `radius` rows and columns away."""
+def grey_dilation(grey: Grey, radius: int) -> Grey:
+    """Replace each pixel by the brightest at most `radius` rows and columns away."""
     for _ in range(2):
         reached = np.pad(grey, [(radius, radius), (0, 0)], mode="edge")
         have = 1
@@ -50,14 +60,14 @@ def local_max(grey: Grey, radius: int) -> Grey:
     return grey
 
 
-def local_min(grey: Grey, radius: int) -> Grey:
-    """Replace each pixel by the least at most `radius` rows and columns away."""
-    return -local_max(-grey, radius)
+def grey_erosion(grey: Grey, radius: int) -> Grey:
+    """Replace each pixel by the darkest at most `radius` rows and columns away."""
+    return -grey_dilation(-grey, radius)
 
 
-def widen(mask: Mask, radius: int) -> Mask:
+def dilate(mask: Mask, radius: int) -> Mask:
     """Add all pixels at most `radius` rows and columns away."""
-    return local_max(mask.astype(np.float32), radius) > 0
+    return grey_dilation(mask.astype(np.float32), radius) > 0
 
 
 def local_median(grey: Grey, radius: int) -> Grey:
@@ -68,9 +78,50 @@ def local_median(grey: Grey, radius: int) -> Grey:
     return np.median(windows.reshape(*grey.shape, -1), axis=2).astype(np.float32)
 
 
+def border(picture: Picture) -> Picture:
+    """The outermost pixels, side after side."""
+    return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+
+
+def bounds(mask: Mask) -> Box:
+    """The bounding box of a mask that is not empty."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def smallest_rectangle(mask: Mask) -> tuple[float, float]:
+    """The sides of the smallest rectangle, upright or tilted, around a mask that is not empty."""
+    y, x = np.nonzero(mask)
+    turn = np.radians(np.arange(0, 90, 3))[:, None]
+    across = np.ptp(x * np.cos(turn) + y * np.sin(turn), axis=1) + 1
+    along = np.ptp(y * np.cos(turn) - x * np.sin(turn), axis=1) + 1
+    best = (across * along).argmin()
+    return float(along[best]), float(across[best])
+
+
+def pen_width(mask: Mask) -> float:
+    """A stroke is as wide as twice its area by its perimeter; Crofton's formula measures that in four directions."""
+    inside = np.pad(mask, 1)
+    straight = (inside[1:] != inside[:-1]).sum() + (inside[:, 1:] != inside[:, :-1]).sum()
+    diagonal = (inside[1:, 1:] != inside[:-1, :-1]).sum() + (inside[1:, :-1] != inside[:-1, 1:]).sum()
+    return float(2 * inside.sum() / (np.pi / 8 * (straight + diagonal / np.sqrt(2))))
+
+
+def centre_of_mass(pixels: Grey) -> tuple[float, float]:
+    """Row and column, in pixels."""
+    rows, columns = pixels.sum(axis=1), pixels.sum(axis=0)
+    return (float(rows @ np.arange(len(rows)) / rows.sum()), float(columns @ np.arange(len(columns)) / columns.sum()))
+
+
+def between(mask: Mask) -> Mask:
+    """In each column, every pixel from the first of the mask to the last."""
+    filled: Mask = np.logical_or.accumulate(mask) & np.logical_or.accumulate(mask[::-1])[::-1]
+    return filled
+
+
 @dataclass(frozen=True)
-class Shapes:
-    """The N connected shapes of a mask: (N,) arrays, and (H, W) labels in which 0 is no shape and n + 1 shape n.
+class Components:
+    """The N connected components of a mask: (N,) arrays, and (H, W) labels, 0 outside and n + 1 in component n.
 
     Attributes:
         area: pixels.
@@ -87,33 +138,50 @@ class Shapes:
     right: NDArray[np.intp]
 
     @property
+    def height(self) -> NDArray[np.intp]:
+        """Of the bounding boxes, (N,)."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> NDArray[np.intp]:
+        """Of the bounding boxes, (N,)."""
+        return self.right - self.left
+
+    @property
     def level(self) -> NDArray[np.float64]:
-        """The mean ink of each shape's pixels, (N,)."""
+        """The mean ink of each component's pixels, (N,)."""
         return self.mass / self.area
 
+    @property
+    def cut_off(self) -> Mask:
+        """Which touch the border of the picture, (N,)."""
+        height, width = self.labels.shape
+        cut: Mask = (self.top == 0) | (self.left == 0) | (self.bottom == height) | (self.right == width)
+        return cut
+
     def mask(self, chosen: Mask) -> Mask:
-        """The (H, W) pixels of the shapes chosen by an (N,) mask."""
+        """The (H, W) pixels of the components chosen by an (N,) mask."""
         return np.concatenate([[False], chosen])[self.labels]
 
 
-def find_shapes(mask: Mask, ink: Grey) -> Shapes:
-    """Tell apart the shapes of a mask; pixels that touch at a corner are connected."""
+def connected_components(mask: Mask, ink: Grey) -> Components:
+    """Tell apart the connected components of a mask; pixels that touch at a corner are connected."""
     labels, count = _label(mask)
     y, x = np.nonzero(mask)
-    shape = labels[y, x] - 1
+    component = labels[y, x] - 1
     top, left = (np.full(count, side, np.intp) for side in mask.shape)
     bottom, right = np.zeros(count, np.intp), np.zeros(count, np.intp)
-    np.minimum.at(top, shape, y)
-    np.minimum.at(left, shape, x)
-    np.maximum.at(bottom, shape, y + 1)
-    np.maximum.at(right, shape, x + 1)
-    area = np.bincount(shape, minlength=count)
-    mass = np.bincount(shape, weights=ink[y, x], minlength=count).astype(np.float64, copy=False)
-    return Shapes(labels, area, mass, top, left, bottom, right)
+    np.minimum.at(top, component, y)
+    np.minimum.at(left, component, x)
+    np.maximum.at(bottom, component, y + 1)
+    np.maximum.at(right, component, x + 1)
+    area = np.bincount(component, minlength=count)
+    mass = np.bincount(component, weights=ink[y, x], minlength=count).astype(np.float64, copy=False)
+    return Components(labels, area, mass, top, left, bottom, right)
 
 
 def _label(mask: Mask) -> tuple[NDArray[np.intp], int]:
-    """Number the shapes of a mask from 1, by joining runs of pixels that touch runs of the row above."""
+    """Number the components of a mask from 1, by joining runs of pixels that touch runs of the row above."""
     height, width = mask.shape
     edges = np.diff(np.pad(mask.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
     row, start = np.nonzero(edges == 1)
@@ -132,7 +200,7 @@ def _label(mask: Mask) -> tuple[NDArray[np.intp], int]:
         np.minimum.at(parent, np.maximum(one, other), np.minimum(one, other))
         while (parent[parent] != parent).any():
             parent = parent[parent]
-    roots, shape = np.unique(parent, return_inverse=True)
+    roots, component = np.unique(parent, return_inverse=True)
     labels = np.zeros((height, width), np.intp)
-    labels[mask] = np.repeat(shape + 1, stop - start)
+    labels[mask] = np.repeat(component + 1, stop - start)
     return labels, len(roots)

@@ -205,7 +205,9 @@ def test_twenty_mnist_digits_keep_their_label_in_every_encoding(
 ) -> None:
     mnist = datasets.load("mnist", mnist_dir, offline=True)
     images, labels = mnist.test_images[:500], mnist.test_labels[:500]
-    right = default_model(images) == labels
+    # not on the brink of being read as another: they keep their label when they are moved by a pixel as well
+    moves = [(0, 1), (-1, 1), (1, 1), (-1, 2), (1, 2)]  # shift, axis
+    right = np.all([default_model(np.roll(images, *move)) == labels for move in moves], axis=0)
     twenty = np.concatenate([np.flatnonzero(right & (labels == digit))[:2] for digit in range(10)])
     wrong = []
     for name, encode in (LOSSLESS | LOSSY).items():
@@ -301,6 +303,36 @@ def test_a_digit_cropped_to_its_very_edges_is_read() -> None:
     assert likeness(read(cropped), read(seven)) > 0.9
 
 
+@pytest.mark.parametrize("tilt", [0, 10])
+def test_a_sheet_on_a_darker_table_is_read_as_a_page(tilt: int) -> None:
+    sheet = drawn(ink=40, paper=220).rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=90)
+    table = Image.new("L", (420, 380), 90)
+    table.paste(sheet, (90, 60))
+    assert likeness(read(table), read(drawn().rotate(tilt, Image.Resampling.BICUBIC, fillcolor=255))) > 0.95
+
+
+@pytest.mark.parametrize("size", [(40, 1000), (50, 2500)])
+def test_a_small_digit_is_looked_at_closely(size: tuple[int, int], sample: Pixels) -> None:
+    digit, frame = size
+    page = Image.new("L", (frame, frame), 255)
+    page.paste(drawn((2 * digit, 2 * digit)), (frame // 3, frame // 2))
+    assert likeness(read(page), sample) > 0.95
+
+
+def test_a_digit_cut_by_one_edge_is_read(sample: Pixels) -> None:
+    page = Image.new("L", (400, 400), 255)
+    page.paste(drawn(), (60, -50))
+    assert likeness(read(page), sample) > 0.9
+
+
+def test_a_digit_fainter_than_the_ruling_is_found_between_the_lines(sample: Pixels) -> None:
+    page = Image.new("L", (480, 480), 255)
+    page.paste(drawn(ink=170), (120, 120))
+    for y in (100, 400):
+        page.paste(60, (0, y, 480, y + 4))
+    assert likeness(read(page), sample) > 0.95
+
+
 def test_a_detached_bar_and_a_broken_stroke_still_make_one_digit(sample: Pixels) -> None:
     picture = drawn()
     picture.paste(255, (0, 72, 240, 78))
@@ -325,7 +357,8 @@ def test_formats_that_are_not_named_are_not_opened() -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
 def test_a_truncated_picture_is_refused(form: str) -> None:
     data = encoded(drawn(), form)
-    refusal(data[: len(data) // 2])
+    message = str(refusal(data[: len(data) // 2]))
+    assert "damaged" in message or "cut short" in message
 
 
 def test_a_picture_20000_pixels_wide_is_refused_from_its_header() -> None:
@@ -351,14 +384,25 @@ def test_a_wholly_clear_picture_is_blank() -> None:
     assert "blank" in str(refusal(encoded(Image.new("RGBA", (50, 50)))))
 
 
-@pytest.mark.parametrize("ruled", [False, True])
-def test_a_photographed_page_without_a_digit_is_blank(ruled: bool) -> None:
+@pytest.mark.parametrize("light", ["even", "gradient", "shadow"])
+@pytest.mark.parametrize("lines", ["none", "ruled", "squared", "margin", "one"])
+@pytest.mark.parametrize("deep", [20, 100])
+def test_a_page_without_a_digit_is_blank_whatever_is_printed_on_it(lines: str, deep: int, light: str) -> None:
     page = np.full((300, 300), 220.0)
-    if ruled:
-        page[::25] -= 30
-    page = page * np.linspace(1, 0.6, 300) + np.random.default_rng(0).normal(0, 5, page.shape)
-    picture = Image.fromarray(page.clip(0, 255).astype(np.uint8))
-    assert "blank" in str(refusal(encoded(picture, "JPEG")))
+    if lines in ("ruled", "squared"):
+        page[::25] -= deep
+    if lines == "squared":
+        page[:, ::25] = 220 - deep
+    if lines == "margin":
+        page[:, 50:52] -= deep
+    if lines == "one":
+        page[200:203] -= deep
+    if light != "even":
+        page = page * np.linspace(1, 0.6, 300) + np.random.default_rng(0).normal(0, 5, page.shape)
+    if light == "shadow":
+        page[:, 200:] *= 0.8
+    data = encoded(Image.fromarray(page.clip(0, 255).astype(np.uint8)), "PNG" if light == "even" else "JPEG")
+    assert "blank" in str(refusal(data))
 
 
 @pytest.mark.parametrize("apart", [112, 200])
