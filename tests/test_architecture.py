@@ -259,7 +259,9 @@ def test_importing_these_loads_no_heavy_library(module: str) -> None:
     assert loaded == []
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["predict"], ["data"], ["config"], ["checkpoint"], ["bench"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["eval"], ["predict"], ["data"], ["config"], ["checkpoint"], ["bench"]]
+)
 def test_help_loads_no_heavy_library(command: list[str]) -> None:
     loaded, done = heavy_libraries("-m", "nnctl", *command, "--help")
     assert done.returncode == 0, done.stderr

@@ -55,7 +55,7 @@ def parse(arguments: list[str]) -> None:
 
 
 def test_the_commands_are_those_of_the_design() -> None:
-    assert set(root.commands) == {"train", "eval", "predict", "data", "config", "checkpoint"}
+    assert set(root.commands) == {"train", "eval", "predict", "data", "config", "checkpoint", "bench"}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
