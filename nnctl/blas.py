@@ -5,8 +5,9 @@ Results differ in their last bits from one thread count or kernel to another; wh
 
 What is chosen depends on who is behind NumPy, and never overrides what the user has set:
 
-    OpenBLAS on AMD     (NumPy's own wheels) runs Zen 4 and 5 on kernels made for AVX2. Those for AVX-512, which it
-                        keeps for Intel's SkylakeX, nearly double the speed; `configure` asks for them by name.
+    OpenBLAS on AMD     (NumPy's own wheels) runs Zen 4 and 5, by its version, on kernels made for AVX2. Those for
+                        AVX-512, which it keeps for Intel's SkylakeX, nearly double the speed of Zen 5; Zen 4, which
+                        does 512 bits in two turns, gains in small products alone. `configure` asks for them by name.
     OpenBLAS on Intel   finds its AVX-512 kernels itself, and on ARM those for NEON or SVE; nothing is forced.
     Accelerate          (NumPy's wheels for macOS on ARM) has no kernels to choose; it shares out its work over the
                         matrix units by itself, and VECLIB_MAXIMUM_THREADS only bounds it.
@@ -22,7 +23,7 @@ import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,38 +97,59 @@ def check_kernel() -> None:
 
 
 def axpby(a: float, x: Vector, b: float, y: Vector) -> None:
-    """y = a * x + b * y, in place and in one pass over memory, where NumPy would need three.
+    """y = a * x + b * y, in place and with the fewest passes over memory, where NumPy would need three.
+
+    Where BLAS has several threads, each works on the part that it had its hands on in the last matrix product: fetching
+    it from another processor's cache would take longer than the arithmetic.
 
     Args:
         a, b: numbers.
         x, y: (P,) contiguous vectors of one type, float32 or float64.
     """
-    function = _axpby_of(y.dtype.char)
-    if function is None:
+    combine = _axpby_of(y.dtype.char)
+    if combine is None:
         y *= b
         y += a * x
     else:
         # four times as fast as x.ctypes.data, which matters to small networks
         x_address, y_address = (ctypes.addressof(ctypes.c_byte.from_buffer(vector.data)) for vector in (x, y))
-        function(y.size, a, x_address, 1, b, y_address, 1)
+        combine(y.size, a, x_address, b, y_address)
 
 
 @functools.cache
-def _axpby_of(kind: str) -> Callable[..., None] | None:
-    """OpenBLAS's function for "f" (float32) or "d" (float64); None where NumPy is built on another library."""
+def _axpby_of(kind: str) -> Callable[[int, float, int, float, int], None] | None:
+    """The operation on addresses, for "f" (float32) or "d" (float64); None where NumPy is built on another library."""
     real = {"f": ctypes.c_float, "d": ctypes.c_double}.get(kind)
     path = next((library["filepath"] for library in _libraries()), None)
     if real is None or path is None:
         return None
-    name = {"f": "saxpby", "d": "daxpby"}[kind]
-    library = ctypes.CDLL(path)
-    for symbol, integer in ((f"scipy_cblas_{name}64_", ctypes.c_int64), (f"cblas_{name}", ctypes.c_int)):
-        function = getattr(library, symbol, None)
-        if function is not None:
-            function.argtypes = [integer, real, ctypes.c_void_p, integer, real, ctypes.c_void_p, integer]
-            function.restype = None
-            return cast("Callable[..., None]", function)
+    letter, library = {"f": "s", "d": "d"}[kind], ctypes.CDLL(path)
+    for pattern, integer in (("scipy_cblas_{}64_", ctypes.c_int64), ("cblas_{}", ctypes.c_int)):
+        vector = [ctypes.c_void_p, integer]  # an address and a stride
+        signatures = {"scal": [real, *vector], "axpy": [real, *vector, *vector], "axpby": [real, *vector] * 2}
+        if hasattr(library, pattern.format(letter + "axpby")):
+            scal, axpy, axpby = (getattr(library, pattern.format(letter + name)) for name in signatures)
+            for function, signature in zip((scal, axpy, axpby), signatures.values(), strict=True):
+                function.argtypes, function.restype = [integer, *signature], None
+            return _combination(scal, axpy, axpby, shared=(threads_in_force() or 1) > 1)
     return None
+
+
+def _combination(
+    scal: Callable[..., None], axpy: Callable[..., None], axpby: Callable[..., None], *, shared: bool
+) -> Callable[[int, float, int, float, int], None]:
+    """y = a * x + b * y of the functions y *= b, y += a * x and both at once, which OpenBLAS leaves to one thread."""
+
+    def combine(size: int, a: float, x: int, b: float, y: int) -> None:
+        if b == 1:
+            axpy(size, a, x, 1, y, 1)
+        elif shared:
+            scal(size, b, y, 1)
+            axpy(size, a, x, 1, y, 1)
+        else:
+            axpby(size, a, x, 1, b, y, 1)
+
+    return combine
 
 
 def threads_in_force() -> int | None:

@@ -91,7 +91,10 @@ def test_the_processor_has_a_name():
     assert blas.processor().strip()
 
 
-AMD = "vendor_id\t: AuthenticAMD\nmodel name\t: EPYC\nflags\t\t: fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl\n"
+AMD = """vendor_id\t: AuthenticAMD
+model name\t: EPYC
+flags\t\t: fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl
+"""
 CHOSEN = f"blas.configure('auto')\nprint(json.dumps(os.environ.get('{KERNEL}')))"
 
 
@@ -144,14 +147,19 @@ def test_wrong_products_without_a_forced_kernel_are_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-@pytest.mark.parametrize("with_openblas", [True, False], ids=["OpenBLAS", "NumPy alone"])
-def test_axpby_is_what_its_name_says(monkeypatch, kind, with_openblas):
-    if not with_openblas:
-        monkeypatch.setattr(blas, "_axpby_of", lambda _: None)
+@pytest.mark.parametrize("b", [0.75, 1])
+@pytest.mark.parametrize("threads", [1, 2, None], ids=["one thread", "two threads", "NumPy alone"])
+def test_axpby_is_what_its_name_says(monkeypatch, request, kind, b, threads):
+    blas._axpby_of.cache_clear()
+    request.addfinalizer(blas._axpby_of.cache_clear)
+    if threads is None:
+        monkeypatch.setattr(blas, "_libraries", list)
+    else:
+        monkeypatch.setattr(blas, "threads_in_force", lambda: threads)
     x, y = np.random.default_rng(0).standard_normal((2, 1003)).astype(kind)
     before = y.copy()
-    blas.axpby(-0.25, x, 0.75, y)
-    np.testing.assert_allclose(y, -0.25 * x + 0.75 * before, rtol=1e-5, atol=1e-6)
+    blas.axpby(-0.25, x, b, y)
+    np.testing.assert_allclose(y, -0.25 * x + b * before, rtol=1e-5, atol=1e-6)
     assert y.dtype == kind
 
 
