@@ -96,6 +96,9 @@ def check_kernel() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+_WORTH_MOVING = 2**16  # numbers that several threads add up faster than they agree to do so
+
+
 def axpby(a: float, x: Vector, b: float, y: Vector) -> None:
     """y = a * x + b * y, in place and with the fewest passes over memory, where NumPy would need three.
 
@@ -141,13 +144,12 @@ def _combination(
     """y = a * x + b * y of the functions y *= b, y += a * x and both at once, which OpenBLAS leaves to one thread."""
 
     def combine(size: int, a: float, x: int, b: float, y: int) -> None:
-        if b == 1:
-            axpy(size, a, x, 1, y, 1)
-        elif shared:
-            scal(size, b, y, 1)
-            axpy(size, a, x, 1, y, 1)
-        else:
+        if size < _WORTH_MOVING if shared else b != 1:
             axpby(size, a, x, 1, b, y, 1)
+        else:
+            if b != 1:
+                scal(size, b, y, 1)
+            axpy(size, a, x, 1, y, 1)
 
     return combine
 

@@ -146,17 +146,25 @@ def test_wrong_products_without_a_forced_kernel_are_an_error(monkeypatch):
         blas.check_kernel()
 
 
+@pytest.fixture
+def asked_anew():
+    """Let axpby look for its functions again."""
+    blas._axpby_of.cache_clear()
+    yield
+    blas._axpby_of.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 @pytest.mark.parametrize("b", [0.75, 1])
 @pytest.mark.parametrize("threads", [1, 2, None], ids=["one thread", "two threads", "NumPy alone"])
-def test_axpby_is_what_its_name_says(monkeypatch, request, kind, b, threads):
-    blas._axpby_of.cache_clear()
-    request.addfinalizer(blas._axpby_of.cache_clear)
+@pytest.mark.parametrize("size", [1003, blas._WORTH_MOVING + 1])
+def test_axpby_is_what_its_name_says(monkeypatch, size, kind, b, threads):
     if threads is None:
         monkeypatch.setattr(blas, "_libraries", list)
     else:
         monkeypatch.setattr(blas, "threads_in_force", lambda: threads)
-    x, y = np.random.default_rng(0).standard_normal((2, 1003)).astype(kind)
+    x, y = np.random.default_rng(0).standard_normal((2, size)).astype(kind)
     before = y.copy()
     blas.axpby(-0.25, x, b, y)
     np.testing.assert_allclose(y, -0.25 * x + b * before, rtol=1e-5, atol=1e-6)

@@ -38,10 +38,10 @@ class SoftmaxCrossEntropy:
     def forward(self, logits: Array, labels: Labels, out: Array | None = None) -> tuple[float, Array]:
         """Return the mean cross-entropy in nats and the softmax of the logits; (B, C), (B,) -> number, (B, C)."""
         # softmax is unchanged by a shift; shifting by the max keeps exp() finite
-        shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), out=out)
+        shifted = np.subtract(logits, np.maximum.reduce(logits, axis=1, keepdims=True), out=out)
         score = shifted[_rows(len(labels)), labels]
         probs = np.exp(shifted, out=shifted)
-        total = probs.sum(axis=1, keepdims=True)
+        total = np.add.reduce(probs, axis=1, keepdims=True)
         probs /= total
         return float(np.log(total).sum() - score.sum()) / len(labels), probs
 
