@@ -21,8 +21,8 @@ def deformed(images: NDArray[np.uint8], deformation: Deformation, seed: int = 5)
 
 def positions(groups: int, deformation: Deformation, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows and columns in pixels, (784, G) each."""
-    rows, columns = source_positions(groups, deformation, np.random.default_rng(seed))
-    return rows / STEPS, columns / STEPS
+    rows, columns = source_positions(groups, deformation, np.random.default_rng(seed)).astype(np.float64) / STEPS
+    return rows, columns
 
 
 def slow_lookup(image: NDArray[np.uint8], row: float, column: float) -> float:
@@ -121,6 +121,24 @@ def test_an_elastic_field_has_the_size_and_the_smoothness_asked_for() -> None:
         np.testing.assert_allclose(np.sqrt(np.mean((field**2).sum(axis=0), axis=0)), 1.7, rtol=1e-5)
     rough, smooth = (np.abs(np.diff(field.reshape(2, 28, 28, 40), axis=2)).mean() for field in fields.values())
     assert smooth < rough / 2
+
+
+@pytest.mark.parametrize("sigma", [1.5, 3.0, 4.0])
+def test_an_elastic_field_is_like_one_smoothed_pixel_by_pixel(sigma: float) -> None:
+    count = 4000
+    fields = elastic_fields(count, Deformation(0, 0, 0, 0, alpha=1, sigma=sigma), np.random.default_rng(3))
+    distance = np.subtract.outer(np.arange(28), np.arange(28))
+    gaussian = np.exp(-((distance / sigma) ** 2) / 2)
+    plain = gaussian @ np.random.default_rng(4).uniform(-1, 1, (2 * count, 28, 28)) @ gaussian
+    plain = plain.reshape(2, count, 784).transpose(0, 2, 1)
+    plain /= np.sqrt((plain**2).sum(axis=0).mean(axis=0))
+    y, x = 14, np.arange(8, 20)  # from a pixel of the middle to others of its row
+    likeness = [[np.mean(field[0, 28 * y + 14] * field[0, 28 * y + other]) for other in x] for field in (fields, plain)]
+    np.testing.assert_allclose(*likeness, atol=0.05)
+    spread = [field[:, 28 * y + x].std(axis=(0, 2)) for field in (fields, plain)]
+    np.testing.assert_allclose(
+        *spread, rtol=0.06
+    )  # nowhere is more of it, as would be at the random numbers' own places
 
 
 def test_positions_stay_inside_the_image() -> None:
