@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from nnctl.errors import StorageError
+from nnctl.errors import NnctlError, StorageError
 
 _PREFIX, _SUFFIX = ".nnctl-", ".tmp"
 
@@ -30,7 +29,7 @@ def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iter
         StorageError: the file system refused any part of it; a file that was there before is untouched.
     """
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    temporary = path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
     try:
         try:
             with temporary.open("xb") as file:
@@ -72,6 +71,35 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, timeout: float, busy: NnctlError) -> Iterator[None]:
+    """Have a folder, created if need be, to oneself; sweep what killed processes left in it.
+
+    Args:
+        folder: where other processes look for the lock too.
+        timeout: seconds to wait for another process.
+        busy: what to raise if it still holds the folder then.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    import filelock  # slow to import, and most commands lock nothing
+
+    make_folder(folder)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=timeout)
+    except filelock.Timeout as error:
+        raise busy from error
+    except OSError as error:
+        raise StorageError.from_os_error(f"lock {folder}", error) from error
+    try:
+        sweep(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def sweep(folder: Path) -> None:

@@ -10,13 +10,12 @@ runs/20260102-030405-mnist-784-128-10/
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import filelock
 
 from nnctl import durable
 from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
@@ -43,24 +42,19 @@ class RunDir:
         self.metrics = path / "metrics.jsonl"
         self.last = path / "checkpoints" / "last.npz"
         self.best = path / "checkpoints" / "best.npz"
-        self._lock = filelock.FileLock(path / ".lock")
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> RunDir:
+        busy = RunInUseError(
+            f"{self.path}: another process is training here", "wait for it, or choose another --run-dir"
+        )
+        self._held.enter_context(durable.locked(self.path, 0, busy))
         durable.make_folder(self.last.parent)
-        try:
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout as error:
-            raise RunInUseError(
-                f"{self.path}: another process is training here", "wait for it, or choose another --run-dir"
-            ) from error
-        except OSError as error:
-            raise StorageError.from_os_error(f"lock {self.path}", error) from error
-        durable.sweep(self.path)
         durable.sweep(self.last.parent)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._held.close()
 
     @property
     def used(self) -> bool:

@@ -33,7 +33,7 @@ LINES: tuple[tuple[str, ...], ...] = (
 DOORWAYS: dict[str, set[str]] = {
     "PIL": {"data.image"},
     "click": {"cli"},
-    "filelock": {"rundir", "data.cache"},
+    "filelock": {"durable"},
     "pydantic": {"config.models", "config.mistakes"},
     "requests": {"data.download"},
     "threadpoolctl": {"blas"},
@@ -204,7 +204,8 @@ def test_nothing_that_was_read_is_ever_run() -> None:
             if not isinstance(node, ast.Call):
                 continue
             name = dotted(node.func)
-            if name in calls or name.endswith((".extractall", ".extract")):
+            named_in_code = module == "cli.main" and name == "importlib.import_module"  # in its own table of commands
+            if (name in calls and not named_in_code) or name.endswith((".extractall", ".extract")):
                 wrong.append(f"{module}:{node.lineno} calls {name}")
             for keyword in node.keywords:
                 never = isinstance(keyword.value, ast.Constant) and keyword.value.value is False

@@ -125,10 +125,10 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 
 
 def test_a_lock_that_the_file_system_refuses_is_a_storage_error(run, monkeypatch):
-    def acquire(**_: object) -> None:
+    def acquire(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(run._lock, "acquire", acquire)
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
     with pytest.raises(StorageError, match=r"cannot lock .*run: Read-only file system"), run:
         pass
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -54,6 +53,8 @@ def check(paths: tuple[Path, ...]) -> None:
 @options.command(config, name="schema", examples="nnctl config schema > nnctl.schema.json")
 def schema() -> None:
     """Print a JSON Schema, with which editors complete and check configurations."""
+    import json
+
     from nnctl.config import schema as make
 
     console.result(json.dumps(make(), indent=2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -29,6 +28,8 @@ def result(text: str = "") -> None:
 
 def result_json(value: dict[str, Any]) -> None:
     """Write one JSON object to standard output, on one line, with the version of its schema."""
+    import json
+
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **value}, allow_nan=False))
 
 

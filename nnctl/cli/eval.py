@@ -87,7 +87,7 @@ def evaluate(
     changed = {
         key: getattr(given.config.data, key) for key in ("dir", "offline") if given.origin[f"data.{key}"] != "default"
     }
-    data = trained.data.model_copy(update=changed)
+    data = trained.data().model_copy(update=changed)
     dataset = options.load_dataset(data, quiet=quiet)
     examples = _part(dataset, split, data.validation, data.train_limit)
     result = trained.evaluate(examples)

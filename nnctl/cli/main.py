@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import glob
+import importlib
 import os
 import signal
 import sys
-import traceback
 from types import FrameType
 from typing import NoReturn
 
@@ -14,20 +15,51 @@ import click
 
 from nnctl import __version__
 from nnctl.cli import console
-from nnctl.cli.bench import bench
-from nnctl.cli.checkpoint import checkpoint
-from nnctl.cli.config import config
-from nnctl.cli.data import data
-from nnctl.cli.eval import evaluate
-from nnctl.cli.predict import predict
-from nnctl.cli.train import train
 from nnctl.errors import NnctlError, StoppedError, StorageError
 
 EXIT_INTERNAL = 1
 EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
 
+GARBAGE = (
+    50_000  # objects to wait for: imports make none, and searching what they make takes a tenth of a short command
+)
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+COMMANDS = {
+    "train": "Train a network.",
+    "eval": "Measure a trained network.",
+    "predict": "Let a trained network read pictures.",
+    "data": "Fetch, verify and export the datasets.",
+    "config": "Show, check and start configurations.",
+    "checkpoint": "Inspect and verify checkpoints.",
+    "bench": "Measure how fast a network trains here.",
+}
+
+
+class Commands(click.Group):
+    """The commands, each imported from the module of its name when it is asked for: no help waits for all of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Their names, the most wanted first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; raises NoSuchCommand, which names one that is nearly so called."""
+        if cmd_name in COMMANDS:
+            commands = vars(importlib.import_module(f"nnctl.cli.{cmd_name}")).values()
+            return next(each for each in commands if isinstance(each, click.Command) and each.name == cmd_name)
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write what each is for."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="nnctl %(version)s")
 def nnctl() -> None:
     """Train neural networks on MNIST, measure them, and let them read your own digits.
@@ -40,12 +72,9 @@ def nnctl() -> None:
     """
 
 
-for command in (train, evaluate, predict, data, config, checkpoint, bench):
-    nnctl.add_command(command)
-
-
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    gc.set_threshold(GARBAGE)
     _open_missing_streams()
     console.prepare()
     signal.signal(signal.SIGTERM, _terminate)
@@ -70,6 +99,8 @@ def _run(arguments: list[str]) -> int:
             nnctl.invoke(context)
     except BaseException as error:
         if "--debug" in arguments and not isinstance(error, click.exceptions.Exit | SystemExit):
+            import traceback
+
             console.note(traceback.format_exc().rstrip())
         return _report(error)
     return 0

@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,21 +135,36 @@ class Trained:
 
     Attributes:
         path: the checkpoint.
-        data: which images it was trained on.
+        config: the configuration of its run, as plain values.
+        dataset: which images it was trained on.
         answers: lets it answer every example, whatever comes of it.
     """
 
     path: Path
-    data: DataConfig
+    config: Mapping[str, Any]
+    dataset: str
     answers: Callable[[Examples], Evaluation]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What its ten outputs stand for."""
-        from nnctl.data.sources import DATASETS, DIGITS
+        from nnctl.data.classes import CLASS_NAMES
 
-        source = DATASETS.get(self.data.dataset)
-        return DIGITS if source is None else source.class_names
+        return CLASS_NAMES[self.dataset]
+
+    def data(self) -> DataConfig:
+        """The section `data` of its configuration; raises CheckpointError if nobody can have trained with that.
+
+        A library checks it that is slow to import, and those who ask for no dataset need not wait for it.
+        """
+        from nnctl.config import from_mapping
+
+        try:
+            return from_mapping(self.config, str(self.path)).data
+        except ConfigError as error:
+            raise CheckpointError(
+                error.message, "use another checkpoint, or the version of nnctl that wrote it"
+            ) from error
 
     def evaluate(self, examples: Examples) -> Evaluation:
         """Let it answer every example; raises CheckpointError where its weights are too large to compute with."""
@@ -166,19 +181,28 @@ def load_network(target: Path | None) -> Trained:
     """Read a network from a run or a checkpoint, the newest run by default; say so if it has never been trained.
 
     Raises:
-        CheckpointError: it is missing or damaged, or nobody can have trained with its configuration.
+        CheckpointError: it is missing or damaged.
     """
     from nnctl import build, checkpoint, rundir
-    from nnctl.config import from_mapping
     from nnctl.train import evaluate
 
     path = rundir.find_checkpoint(target)
     saved = checkpoint.load(path)
     network, criterion = build.trained_network(saved, str(path))
-    try:
-        data = from_mapping(saved.meta.config, str(path)).data
-    except ConfigError as error:
-        raise CheckpointError(error.message, "use another checkpoint, or the version of nnctl that wrote it") from error
+    dataset = _dataset(saved.meta.config, path)
     if saved.meta.best is None and saved.meta.epoch == 0:
         console.warning(f"{path}: has not been trained: it stopped before the end of its first epoch")
-    return Trained(path, data, functools.partial(evaluate, network, criterion))
+    return Trained(path, saved.meta.config, dataset, functools.partial(evaluate, network, criterion))
+
+
+def _dataset(config: Mapping[str, Any], path: Path) -> str:
+    """The name of the dataset in the configuration of a checkpoint."""
+    from nnctl.data.classes import CLASS_NAMES
+
+    try:
+        name = config["data"]["dataset"]
+        if isinstance(name, str) and name in CLASS_NAMES:
+            return name
+    except (KeyError, TypeError):
+        pass
+    raise CheckpointError(f"{path}: does not say which images it was trained on", "use another checkpoint")

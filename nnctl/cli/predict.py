@@ -62,8 +62,8 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
     import numpy as np
 
     from nnctl.data import image
+    from nnctl.data.classes import DIGITS
     from nnctl.data.examples import Examples
-    from nnctl.data.sources import DIGITS
 
     trained = options.load_network(target)
     classes = trained.class_names
@@ -92,11 +92,11 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
             _keep(seen_dir, source, pixels, taken)
         _answer(name, pixels, probs, trained, as_json=as_json)
     if console.is_terminal(sys.stdout) and not as_json and len(failed) < len(sources):
-        learned_from = " (learned from synthetic digits)" if trained.data.dataset == "synthetic" else ""
+        learned_from = " (learned from synthetic digits)" if trained.dataset == "synthetic" else ""
         console.note(f"read by {trained.path}{learned_from}")
     if as_digits and not of_digits:
         console.warning(
-            f"{trained.data.dataset} wants pictures of 28x28 pixels; {len(as_digits)} of {len(sources)} had another "
+            f"{trained.dataset} wants pictures of 28x28 pixels; {len(as_digits)} of {len(sources)} had another "
             "size, and were prepared in the way made for digits"
         )
     if len(sources) == 1 and failed:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
-
+from nnctl import durable
 from nnctl.data.idx import REPLACE
-from nnctl.durable import make_folder, sweep
-from nnctl.errors import DataError, StorageError
+from nnctl.errors import DataError
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -142,29 +140,12 @@ class FileReport:
     detail: str
 
 
-@contextlib.contextmanager
-def locked(folder: Path, timeout: float) -> Iterator[None]:
-    """Create a cache folder if need be, wait until no other process writes to it, and sweep what killed ones left.
-
-    Raises:
-        DataError: another process still holds the folder after `timeout` seconds.
-        StorageError: the file system refused.
-    """
-    make_folder(folder)
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=timeout)
-    except filelock.Timeout as error:
-        raise DataError(
-            f"another process has been writing to {folder} for more than {timeout:.0f} s", "wait for it, or end it"
-        ) from error
-    except OSError as error:
-        raise StorageError.from_os_error(f"lock {folder}", error) from error
-    try:
-        sweep(folder)
-        yield
-    finally:
-        lock.release()
+def locked(folder: Path, timeout: float) -> AbstractContextManager[None]:
+    """Have a cache folder to oneself; raises DataError if another process still has it after `timeout` seconds."""
+    busy = DataError(
+        f"another process has been writing to {folder} for more than {timeout:.0f} s", "wait for it, or end it"
+    )
+    return durable.locked(folder, timeout, busy)
 
 
 def _candidates(file: DataFile, folders: Sequence[Path]) -> Iterator[tuple[Path, bool]]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nnctl.data import drawn, idx
 from nnctl.data.cache import DataFile, FileReport, Search, Verified, find
-from nnctl.data.sources import DATASETS, DIGITS, Source
+from nnctl.data.classes import CLASS_NAMES
+from nnctl.data.sources import DATASETS, Source
 from nnctl.errors import DataError
 
 Warn = Callable[[str], None]
@@ -91,7 +92,7 @@ def load(
                 warn(f"{bad}; a good copy was fetched to {folders[0]}")
     contents = [(str(found[file.name].path), found[file.name].unpack()) for file in source.files]
     sha256 = {f"{file.name}.gz": file.gz_sha256 for file in source.files}
-    return _dataset(published, contents, source.class_names, sha256)
+    return _dataset(published, contents, sha256)
 
 
 def fetch(
@@ -232,12 +233,10 @@ def _unusable(source: Source, directory: Path, search: Search, error: DataError)
 def _load_drawn(directory: Path, warn: Warn | None) -> Dataset:
     digits = drawn.load(directory / "synthetic", warn)
     contents = [(name, digits.files[name]) for name in drawn.NAMES]
-    return _dataset("synthetic", contents, DIGITS, digits.sha256)
+    return _dataset("synthetic", contents, digits.sha256)
 
 
-def _dataset(
-    name: str, contents: Sequence[tuple[str, bytes]], class_names: tuple[str, ...], sha256: dict[str, str]
-) -> Dataset:
+def _dataset(name: str, contents: Sequence[tuple[str, bytes]], sha256: dict[str, str]) -> Dataset:
     """Parse four IDX files, each given with what to call it in an error."""
     train_images, train_labels, test_images, test_labels = (idx.parse(data, path) for path, data in contents)
-    return Dataset(name, train_images, train_labels, test_images, test_labels, class_names, sha256)
+    return Dataset(name, train_images, train_labels, test_images, test_labels, CLASS_NAMES[name], sha256)

@@ -15,18 +15,14 @@ class Source:
         title: its name as people write it.
         torchvision: the folder torchvision keeps it in.
         mirrors: folders on the web, tried in this order.
-        class_names: what the labels 0 to 9 mean.
         files: training images and labels, test images and labels.
     """
 
     title: str
     torchvision: str
     mirrors: tuple[str, ...]
-    class_names: tuple[str, ...]
     files: tuple[DataFile, DataFile, DataFile, DataFile]
 
-
-DIGITS = tuple("0123456789")
 
 # fmt: off
 DATASETS = {
@@ -38,7 +34,6 @@ DATASETS = {
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "https://raw.githubusercontent.com/fgnt/mnist/master/",
         ),
-        class_names=DIGITS,
         files=(
             DataFile(TRAIN_IMAGES, 9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
                      47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
@@ -57,8 +52,6 @@ DATASETS = {
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
-        class_names=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         files=(
             DataFile(TRAIN_IMAGES, 26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
                      47_040_016),
@@ -74,7 +67,6 @@ DATASETS = {
         title="KMNIST",
         torchvision="KMNIST",
         mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
-        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         files=(
             DataFile(TRAIN_IMAGES, 18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
                      47_040_016),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Initializer = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
+# in quotes, because NumPy imports its generators only once somebody asks for one
+Initializer: TypeAlias = "Callable[[np.random.Generator, int, int], NDArray[np.float64]]"
 """(generator, I, O) -> a random weight matrix of shape (I, O)."""
 
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from nnctl import build, checkpoint
 from nnctl.data import datasets
+from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.examples import Examples
 from nnctl.data.image import read_digit, to_png
-from nnctl.data.sources import DATASETS
 from nnctl.train import evaluate
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -154,7 +154,7 @@ def other_run(request: pytest.FixtureRequest, own_run: Path) -> Path:
 
 def names_of(run: Path) -> tuple[str, ...]:
     dataset = checkpoint.load(run / "checkpoints" / "best.npz").meta.config["data"]["dataset"]
-    return DATASETS[dataset].class_names
+    return CLASS_NAMES[dataset]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, drawn, idx
 from nnctl.data.cache import DataFile, Verified
+from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.datasets import DATASETS, fetch, load, verify
 from nnctl.errors import DataError, StorageError
 
@@ -121,7 +122,7 @@ def test_the_other_datasets_are_used_where_torchvision_puts_them(name, folder, t
     put(tmp_path / folder / "raw", name)
     dataset = load(name, tmp_path, offline=True)
     assert_is(dataset, name)
-    assert dataset.class_names == DATASETS[name].class_names
+    assert dataset.class_names == CLASS_NAMES[name]
     assert len(dataset.class_names) == 10
 
 
@@ -394,10 +395,11 @@ def test_verify_reports_each_file_and_changes_nothing(tmp_path):
     assert snapshot(tmp_path) == before
 
 
-def test_the_table_is_complete():
+def test_the_tables_are_complete():
     assert list(DATASETS) == ["mnist", "fashion-mnist", "kmnist"]
+    assert list(CLASS_NAMES) == [*DATASETS, "synthetic"]
+    assert all(len(set(names)) == 10 for names in CLASS_NAMES.values())
     for source in DATASETS.values():
-        assert len(set(source.class_names)) == 10
         assert all(re.match(r"https?://.*/$", mirror) for mirror in source.mirrors)
         assert not any("yann.lecun.com" in mirror for mirror in source.mirrors)
 
