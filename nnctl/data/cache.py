@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from nnctl import durable
 from nnctl.data.idx import REPLACE
-from nnctl.errors import DataError
+from nnctl.errors import DataError, StorageError
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -146,6 +147,23 @@ def locked(folder: Path, timeout: float) -> AbstractContextManager[None]:
         f"another process has been writing to {folder} for more than {timeout:.0f} s", "wait for it, or end it"
     )
     return durable.locked(folder, timeout, busy)
+
+
+def keep_unpacked(unpacked: Iterable[tuple[Verified, bytes]], folder: Path) -> None:
+    """Keep unpacked files beside the packed ones in nnctl's own folder, so that the next start need not unpack them.
+
+    Only what the published SHA-256 will vouch for is kept. Nothing depends on it: a folder that cannot be written to,
+    or that another process is writing to, is no error.
+    """
+    worth_it = [
+        (folder / copy.file.name, data)
+        for copy, data in unpacked
+        if copy.gzipped and copy.file.sha256 and copy.path.parent == folder
+    ]
+    if worth_it:
+        with contextlib.suppress(DataError, StorageError), locked(folder, 0):
+            for path, data in worth_it:
+                durable.write_whole(path, data)
 
 
 def _candidates(file: DataFile, folders: Sequence[Path]) -> Iterator[tuple[Path, bool]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnctl.data import drawn, idx
-from nnctl.data.cache import DataFile, FileReport, Search, Verified, find
+from nnctl.data.cache import DataFile, FileReport, Search, Verified, find, keep_unpacked
 from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.sources import DATASETS, Source
 from nnctl.errors import DataError
@@ -90,7 +90,9 @@ def load(
         if warn is not None:
             for bad in search.complaints:
                 warn(f"{bad}; a good copy was fetched to {folders[0]}")
-    contents = [(str(found[file.name].path), found[file.name].unpack()) for file in source.files]
+    unpacked = [(found[file.name], found[file.name].unpack()) for file in source.files]
+    keep_unpacked(unpacked, folders[0])
+    contents = [(str(copy.path), data) for copy, data in unpacked]
     sha256 = {f"{file.name}.gz": file.gz_sha256 for file in source.files}
     return _dataset(published, contents, sha256)
 
