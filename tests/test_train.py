@@ -2,6 +2,7 @@
 
 import math
 import random
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -446,6 +447,47 @@ class Watcher:
         for x, labels in batches:
             self.batches.append((x.copy(), labels.copy()))
             yield x, labels
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["optimizer.momentum=0", "network.dropout=0.2"],
+        ["optimizer.nesterov=true", "optimizer.weight_decay=0.01", "network.activation=tanh"],
+        ["optimizer.name=adam"],
+        ["optimizer.name=adamw"],
+        ["loss=mse", "network.activation=sigmoid"],
+        ["data.augment.name=elastic"],
+    ],
+    ids=str,
+)
+def test_no_step_but_the_first_takes_memory_for_arrays(overrides):
+    arrays: list[int] = []  # bytes in arrays that live between two steps
+    peaks: list[int] = []  # bytes that a step ever held beyond what it began with
+
+    def watch(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        before = 0
+        for i, batch in enumerate(batches):
+            if i == 1:
+                tracemalloc.start()
+            if i > 1:
+                peaks.append(tracemalloc.get_traced_memory()[1] - before)
+                of_arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+                arrays.append(
+                    sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([of_arrays]).traces)
+                )
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            yield batch
+        tracemalloc.stop()
+
+    settings = ["network.hidden=[2000]", "train.batch_size=100", "train.epochs=1", "data.augment.name=none", *overrides]
+    next(fit(training_of(*settings), digits(600), NONE, save=ignore, progress=watch))
+    assert arrays == [0] * 4
+    # what a step makes and lets go is smaller than any matrix: a number for each image, NumPy's buffer for converting
+    matrix = 100 * 784 * 4
+    assert max(peaks) < (0.6 if "data.augment.name=elastic" in overrides else 0.2) * matrix
 
 
 def test_each_epoch_shows_every_image_once_in_an_order_of_its_own():

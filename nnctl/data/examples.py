@@ -68,16 +68,18 @@ def batches(
         deform: turns images (B, 28, 28) uint8 into deformed pixels (B, 784); None leaves them as they are.
 
     Yields:
-        x (B, 28, 28) or (B, 784), pixels from 0.0 to 1.0 in memory that the next batch overwrites, and labels (B,).
+        x (B, 28, 28) or (B, 784), pixels from 0.0 to 1.0, and labels (B,), in memory that the next batch overwrites.
     """
     gathered = np.empty((batch_size, *examples.images.shape[1:]), np.uint8)
     x = np.empty(gathered.shape, dtype)  # reused every step
+    labels = np.empty(batch_size, examples.labels.dtype)
     for begin in range(0, len(order), batch_size):
         chosen = order[begin : begin + batch_size]
         n = len(chosen)
         # the order holds valid indices only; "clip" spares take() a copy that "raise" would need to be safe
         np.take(examples.images, chosen, axis=0, out=gathered[:n], mode="clip")
+        np.take(examples.labels, chosen, out=labels[:n], mode="clip")
         if deform is None:
             np.copyto(x[:n], gathered[:n])  # to convert first and then divide is three times as fast as both at once
             x[:n] /= 255
-        yield x[:n] if deform is None else deform(gathered[:n]), examples.labels[chosen]
+        yield x[:n] if deform is None else deform(gathered[:n]), labels[:n]
