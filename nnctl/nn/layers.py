@@ -51,6 +51,12 @@ def _zeros(length: int, dtype: np.dtype[Any]) -> Array:
     return np.zeros(length, dtype)
 
 
+def matrix_product(a: Array, b: Array, out: Array) -> Array:
+    """a @ b, quickly even for a column and a row: NumPy does not leave them to BLAS, and takes ten times as long."""
+    product: Array = (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
+    return product
+
+
 class Flatten(Layer):
     """Lay the rows of a picture behind each other: (B, 28, 28) -> (B, 784), as a view."""
 
@@ -117,7 +123,7 @@ class Linear(Layer):
 
     def backward_params(self, dy: Array, x: Array) -> None:
         """Overwrite dweight and dbias."""
-        np.matmul(x.T, dy, out=self.dweight)
+        matrix_product(x.T, dy, out=self.dweight)
         dy.sum(axis=0, out=self.dbias)
 
 
