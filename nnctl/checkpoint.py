@@ -30,7 +30,7 @@ from nnctl.nn import Array
 from nnctl.npz import Archive, RefusedError
 
 FORMAT_VERSION = 1
-INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.threads"}
+INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.keep", "train.threads"}
 """Keys of a configuration that do not alter what is learned."""
 
 _MAX_META = 64 * 2**20  # bytes; a history of 100,000 epochs fits

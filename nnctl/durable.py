@@ -7,6 +7,7 @@ only then does the file take its name, and only when the folder is synced too ha
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import BinaryIO
 from nnctl.errors import NnctlError, StorageError
 
 _PREFIX, _SUFFIX = ".nnctl-", ".tmp"
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}  # of file systems that know none, such as FAT
 
 
 @contextlib.contextmanager
@@ -52,6 +54,29 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write `data` as the file `path`, whole or not at all; raises StorageError."""
     with whole_file(path) as file:
         file.write(data)
+
+
+def link(path: Path, name: Path) -> None:
+    """Give a file a second name beside the first, so that it stays when the first comes to mean another file.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        name.hardlink_to(path)
+        sync_folder(name.parent)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise StorageError.from_os_error(f"write {name}", error) from error
+        write_whole(name, path.read_bytes())
+
+
+def remove(path: Path) -> None:
+    """Remove a file, whether or not it is there; raises StorageError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError.from_os_error(f"remove {path}", error) from error
 
 
 def make_folder(path: Path) -> None:

@@ -4,7 +4,7 @@ runs/20260102-030405-mnist-784-128-10/
     config.yaml         the resolved configuration; `nnctl train` with it repeats the run to the bit
     run.json            versions, processor, BLAS, seed, SHA-256 of the data, and at the end the result
     metrics.jsonl       one line for each epoch
-    checkpoints/        last.npz after every epoch, best.npz after the best one
+    checkpoints/        last.npz after every epoch, best.npz after the best one, step-000001234.npz if more are kept
     .lock               held by the process that trains here
 """
 
@@ -71,6 +71,18 @@ class RunDir:
             raise ConfigError(
                 f"{self.path}: holds a run already", "continue it with --resume, or choose another --run-dir"
             )
+
+    def keep_last(self, step: int) -> None:
+        """Give last.npz, saved after so many steps, a name of its own, under which it stays once it is replaced."""
+        kept = self.last.with_name(f"step-{step:09d}.npz")
+        if self.last.exists() and not kept.exists():
+            durable.link(self.last, kept)
+
+    def remove_older(self, keep: int) -> None:
+        """Of the checkpoints kept under names of their own, leave the newest; last.npz counts as one of `keep`."""
+        kept = sorted(self.last.parent.glob("step-*.npz"))
+        for path in kept[: max(0, len(kept) - (keep - 1))]:
+            durable.remove(path)
 
     def write_config(self, text: str) -> None:
         """Keep the resolved configuration."""

@@ -116,11 +116,18 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
     elif run.trained():
         raise CheckpointError(f"{run.last}: is missing", "restore it from a copy, or start a new run")
 
+    saved_at = training.step if run.last.exists() else None
+
     def save(training: Training, best: bool) -> None:
+        nonlocal saved_at
         snapshot = training.checkpoint({key: info[key] for key in ("nnctl", "blas", "data_sha256")})
         if best:  # before last: a crash in between repeats the epoch and writes both again
             checkpoint.save(run.best, snapshot)
+        if config.train.keep > 1 and saved_at is not None:
+            run.keep_last(saved_at)
         checkpoint.save(run.last, snapshot)
+        run.remove_older(config.train.keep)
+        saved_at = training.step
 
     run.write_config(to_yaml(config))
     if not run.last.exists():

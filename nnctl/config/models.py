@@ -167,6 +167,7 @@ class TrainConfig(Section):
     checkpoint_every: Count | None = Field(
         default=None, description="steps between saves within an epoch; the end of an epoch is always saved"
     )
+    keep: int = Field(default=1, ge=1, le=1000, description="newest checkpoints to keep, besides the best one")
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         default="auto", description="threads for matrix products"
     )

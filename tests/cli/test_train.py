@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -255,6 +256,24 @@ def test_a_run_that_lost_a_checkpoint_does_not_start_over(cli: Cli, own_run: Pat
     assert (code, out) == (4, "")
     assert f"{name}: is missing" in err
     assert contents(own_run) == before
+
+
+def test_as_many_checkpoints_are_kept_as_asked_for_and_each_can_be_gone_on_from(cli: Cli, small: Small) -> None:
+    where = ("--run-dir", "run", "--quiet")
+    assert cli("train", *small, *where, "--set=train.checkpoint_every=10", "--set=train.keep=3")[0] == 0
+    kept = Path("run/checkpoints")
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "best.npz",
+        "last.npz",
+        "step-000000050.npz",
+        "step-000000060.npz",
+    ]
+    assert [checkpoint.load(path).meta.step for path in sorted(kept.glob("step*"))] == [50, 60]
+    end = digest(Path("run"))
+    shutil.copy(kept / "step-000000050.npz", kept / "last.npz")
+    assert cli("train", *where, "--resume", "--set=train.keep=1")[0] == 0
+    assert digest(Path("run")) == end
+    assert sorted(path.name for path in kept.iterdir()) == ["best.npz", "last.npz"]
 
 
 def test_fewer_epochs_than_done_are_refused(cli: Cli, own_run: Path) -> None:
