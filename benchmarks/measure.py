@@ -18,12 +18,21 @@ from benchmarks.programs import PROGRAMS, Run, note, run, run_in_turns, train_in
 from benchmarks.tables import RATIO_COLUMNS, Table, ratios
 
 IMAGES = 60_000
-AGREE = 0.005  # of the test set: what seeds alone can make of the same training
+AGREE = 0.01  # of the test set: what seeds and the last few steps alone can make of the same training
 
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "adam": 0.001}
 
 TARGET = 0.98
-TARGET_RATE, TARGET_EPOCHS = 0.03, 40
+RECIPE: dict[str, Any] = {"optimizer": "momentum", "learning_rate": 0.1, "schedule": "one_cycle", "epochs": 6}
+
+WHOLE_COLUMNS = {
+    "program": ("program", ""),
+    "median_seconds": ("seconds", ".2f"),
+    **RATIO_COLUMNS,
+    "peak_mb": ("peak MB", ",.0f"),
+    "epochs": ("epochs", ".0f"),
+    "accuracy_percent": ("test accuracy %", ".2f"),
+}
 
 WIDTHS = [2**i for i in range(5, 14)]
 BATCHES = [2**i for i in range(14)]
@@ -85,15 +94,7 @@ def _steady(tasks: Sequence[Task], wanted: Wanted) -> Iterator[Table]:
 
 
 def cold(wanted: Wanted) -> Iterator[Table]:
-    """Whole processes: three epochs, each evaluated; and as many as a test accuracy of 98 % takes."""
-    columns = {
-        "program": ("program", ""),
-        "median_seconds": ("seconds", ".2f"),
-        **RATIO_COLUMNS,
-        "peak_mb": ("peak MB", ",.0f"),
-        "epochs": ("epochs", ".0f"),
-        "accuracy_percent": ("test accuracy %", ".2f"),
-    }
+    """Whole processes of three epochs, each evaluated."""
     task = wanted.tasks[0]
     note(f"cold: {_shape(task)}, {task.epochs} epochs")
     with tempfile.TemporaryDirectory() as folder:
@@ -103,15 +104,19 @@ def cold(wanted: Wanted) -> Iterator[Table]:
         "`nnctl train` is the command as users call it, with durable checkpoints and one evaluation at the end; "
         "the others, nnctl's own loop among them, evaluate after each epoch and save nothing."
     )
-    yield Table(title, columns, rows, [remark, *_reasons(failed)])
-    note(f"cold: {_shape(task)}, to {TARGET:.0%}")
-    until = dataclasses.replace(
-        task, until=TARGET, epochs=TARGET_EPOCHS, optimizer="momentum", learning_rate=TARGET_RATE
-    )
-    rows, failed = _whole(wanted, until)
-    title = f"{_shape(task)}, batch {task.batch}, momentum: whole process to {TARGET:.0%} test accuracy"
-    remark = "Each round has a seed of its own; epochs and accuracy are medians too."
-    yield Table(title, columns, rows, [remark, *_reasons(failed)])
+    yield Table(title, WHOLE_COLUMNS, rows, [remark, *_reasons(failed)])
+
+
+def target(wanted: Wanted) -> Iterator[Table]:
+    """Whole processes again, by a recipe that takes any of them beyond 98 % of the test set in a few epochs."""
+    task = dataclasses.replace(wanted.tasks[0], **RECIPE)
+    note(f"target: {_shape(task)}, {task.epochs} epochs")
+    with tempfile.TemporaryDirectory() as folder:
+        rows, failed = _whole(wanted, task, train_in=Path(folder))
+    title = f"{_shape(task)}, batch {task.batch}, momentum, one cycle: whole process to {TARGET:.0%} test accuracy"
+    missed = [row["program"] for row in rows if row["least_accuracy_percent"] < 100 * TARGET]
+    verdict = f"**not {' nor '.join(missed)}**" if missed else "each of them in every round, with a seed of its own"
+    yield Table(title, WHOLE_COLUMNS, rows, [f"Beyond {TARGET:.0%}: {verdict}.", *_reasons(failed)])
 
 
 def memory(wanted: Wanted) -> Iterator[Table]:
@@ -187,6 +192,7 @@ MEASUREMENTS: dict[str, Callable[[Wanted], Iterator[Table]]] = {
     "steady": steady,
     "optimizers": optimizers,
     "cold": cold,
+    "target": target,
     "memory": memory,
     "startup": startup,
     "scaling": scaling,
@@ -218,6 +224,7 @@ def _row(name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "peak_mb": statistics.median(each.peak_bytes / 1e6 for each in runs),
         "epochs": statistics.median(epochs),
         "accuracy_percent": 100 * statistics.median(accuracies),
+        "least_accuracy_percent": 100 * min(accuracies),
     }
 
 

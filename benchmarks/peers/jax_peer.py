@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers.task import MOMENTUM, Task, load, main
+from benchmarks.peers.task import MOMENTUM, Task, load, main, rates
 
 State = dict[str, list[jax.Array]]
 """The parameters (W1, b1, W2, b2), and for each of the optimizer's names as many arrays of the same shapes."""
@@ -26,16 +26,16 @@ def forward(params: list[jax.Array], x: jax.Array) -> jax.Array:
     return jax.nn.relu(x @ w1 + b1) @ w2 + b2
 
 
-def sgd(state: State, grads: list[jax.Array], lr: float, t: jax.Array) -> State:  # noqa: ARG001
+def sgd(state: State, grads: list[jax.Array], lr: jax.Array, t: jax.Array) -> State:  # noqa: ARG001
     return {"params": [p - lr * g for p, g in zip(state["params"], grads, strict=True)]}
 
 
-def momentum(state: State, grads: list[jax.Array], lr: float, t: jax.Array) -> State:  # noqa: ARG001
+def momentum(state: State, grads: list[jax.Array], lr: jax.Array, t: jax.Array) -> State:  # noqa: ARG001
     velocity = [MOMENTUM * v + g for v, g in zip(state["velocity"], grads, strict=True)]
     return {"params": [p - lr * v for p, v in zip(state["params"], velocity, strict=True)], "velocity": velocity}
 
 
-def adam(state: State, grads: list[jax.Array], lr: float, t: jax.Array) -> State:
+def adam(state: State, grads: list[jax.Array], lr: jax.Array, t: jax.Array) -> State:
     mean = [BETA1 * m + (1 - BETA1) * g for m, g in zip(state["mean"], grads, strict=True)]
     square = [BETA2 * s + (1 - BETA2) * g * g for s, g in zip(state["square"], grads, strict=True)]
     rate, root = lr / (1 - BETA1**t), 1 / jnp.sqrt(1 - BETA2**t)
@@ -47,7 +47,7 @@ def adam(state: State, grads: list[jax.Array], lr: float, t: jax.Array) -> State
 OPTIMIZERS = {"sgd": (sgd, ()), "momentum": (momentum, ("velocity",)), "adam": (adam, ("mean", "square"))}
 
 
-@functools.partial(jax.jit, static_argnames=("batch", "optimizer", "lr"), donate_argnums=0)
+@functools.partial(jax.jit, static_argnames=("batch", "optimizer"), donate_argnums=0)
 def run_epoch(
     state: State,
     steps: jax.Array,
@@ -55,9 +55,9 @@ def run_epoch(
     labels: jax.Array,
     order: jax.Array,
     *,
+    rates: jax.Array,
     batch: int,
     optimizer: str,
-    lr: float,
 ) -> tuple[State, jax.Array]:
     """All batches of an epoch in one call; the last, if it is shorter, follows the scan."""
     update = OPTIMIZERS[optimizer][0]
@@ -65,6 +65,7 @@ def run_epoch(
     def step(carry: tuple[State, jax.Array], chosen: jax.Array) -> tuple[tuple[State, jax.Array], None]:
         state, t = carry
         grads = jax.grad(loss)(state["params"], images[chosen], labels[chosen])
+        lr = rates[jnp.minimum(t, len(rates) - 1)]
         return (update(state, grads, lr, t + 1), t + 1), None
 
     whole = len(order) // batch * batch
@@ -92,11 +93,12 @@ class Jax:
         for name in OPTIMIZERS[task.optimizer][1]:
             self.state[name] = [jnp.zeros_like(p) for p in params]
         self.steps = jnp.zeros((), jnp.int32)
-        self.run = functools.partial(run_epoch, batch=task.batch, optimizer=task.optimizer, lr=task.learning_rate)
+        self.run = functools.partial(run_epoch, batch=task.batch, optimizer=task.optimizer)
+        self.rates = jnp.asarray(rates(task), jnp.float32)
 
     def epoch(self) -> None:
         order = jnp.asarray(self.rng.permutation(len(self.images)), jnp.int32)
-        self.state, self.steps = self.run(self.state, self.steps, self.images, self.labels, order)
+        self.state, self.steps = self.run(self.state, self.steps, self.images, self.labels, order, rates=self.rates)
         jax.block_until_ready(self.state)
 
     def accuracy(self) -> float:

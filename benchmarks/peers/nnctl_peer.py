@@ -25,7 +25,7 @@ def settings(task: Task) -> list[str]:
         f"optimizer={name}",
         memory,
         f"optimizer.learning_rate={task.learning_rate}",
-        "schedule=constant",
+        f"schedule={task.schedule}",
         f"train.batch_size={task.batch}",
         f"train.epochs={task.epochs}",
     ]
@@ -41,7 +41,8 @@ class Nnctl:
         from nnctl.data import datasets
         from nnctl.data.examples import Examples, split
 
-        resolved = config.load(None, [*settings(task), "train.epochs=100000"], environ={}).config
+        endless = ["train.epochs=100000"] if task.schedule == "constant" else []
+        resolved = config.load(None, [*settings(task), *endless], environ={}).config
         data = datasets.load("mnist", task.data_dir, offline=True)
         examples, nothing = split(Examples(data.train_images, data.train_labels), 0, task.images)
         blas_report = blas.report()

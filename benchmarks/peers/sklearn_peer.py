@@ -9,6 +9,8 @@ class ScikitLearn:
     """A classifier of scikit-learn, without weight decay and without early stopping."""
 
     def __init__(self, task: Task) -> None:
+        if task.schedule != "constant":
+            raise SystemExit("its learning rate cannot change within an epoch")
         import numpy as np  # here, because BLAS reads its thread count when it is loaded
         import sklearn
         from sklearn.neural_network import MLPClassifier

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import gzip
 import json
+import math
 import os
 import sys
 import time
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("sgd", "momentum", "adam")
 MOMENTUM = 0.9
+SCHEDULES = ("constant", "one_cycle")
+PEAK_AT, START, FINAL = 0.3, 0.04, 1e-4  # of a cycle: when its peak is reached, and the shares at its ends; as nnctl's
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -36,11 +39,11 @@ class Task:
     Attributes:
         hidden, batch, epochs: how many.
         optimizer: one of OPTIMIZERS.
-        learning_rate: constant.
+        learning_rate: constant, or the peak.
+        schedule: "constant", or "one_cycle" over all epochs: up along half a cosine, and down along another.
         images: train on the first so many; None takes all.
         threads: how many the program may use.
         seed: of the weights and of the order.
-        until: a test accuracy at which to stop before `epochs`; None never does.
         variant: which form of the program, where it has several.
         data_dir: MNIST's files lie in it or in its folder `mnist`.
     """
@@ -53,7 +56,7 @@ class Task:
     images: int | None = None
     threads: int = 1
     seed: int = 0
-    until: float | None = None
+    schedule: str = "constant"
     variant: str = ""
     data_dir: Path = Path("data")
 
@@ -61,6 +64,20 @@ class Task:
         """The command line that asks for this task."""
         given = {name.replace("_", "-"): value for name, value in vars(self).items() if value not in (None, "")}
         return [f"--{name}={value}" for name, value in given.items()]
+
+
+def rates(task: Task) -> list[float]:
+    """The learning rate of each step of all epochs; the last one holds from then on."""
+    if task.schedule == "constant":
+        return [task.learning_rate]
+    total = task.epochs * math.ceil((task.images or 60_000) / task.batch)
+    peak = round(total * PEAK_AT)
+
+    def share(step: int) -> float:
+        begin, end, progress = (START, 1, step / peak) if step < peak else (1, FINAL, (step - peak) / (total - peak))
+        return end + (begin - end) * (1 + math.cos(math.pi * progress)) / 2
+
+    return [task.learning_rate * share(step) for step in range(total)]
 
 
 class Peer(Protocol):
@@ -122,7 +139,7 @@ def main(build: Callable[[Task], Peer]) -> None:
             _say(seconds=seconds[-1])
         accuracies.append(peer.accuracy())
     else:
-        while len(seconds) < task.epochs and not (task.until and accuracies and accuracies[-1] >= task.until):
+        while len(seconds) < task.epochs:
             seconds.append(_timed(peer))
             accuracies.append(peer.accuracy())
     _say(
@@ -144,22 +161,25 @@ def _parse() -> tuple[Task, bool]:
     return Task(**given), turns
 
 
-def _optimizer(name: str) -> str:
-    if name not in OPTIMIZERS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(OPTIMIZERS)}")
-    return name
+def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(names)}")
+        return name
+
+    return check
 
 
 _TYPES: dict[str, Callable[[str], object]] = {
     "hidden": int,
     "batch": int,
-    "optimizer": _optimizer,
+    "optimizer": _one_of(OPTIMIZERS),
     "learning_rate": float,
     "epochs": int,
     "images": int,
     "threads": int,
     "seed": int,
-    "until": float,
+    "schedule": _one_of(SCHEDULES),
     "variant": str,
     "data_dir": Path,
 }

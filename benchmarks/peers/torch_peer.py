@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.peers.task import MOMENTUM, Task, load, main
+from benchmarks.peers.task import MOMENTUM, Task, load, main, rates
 
 VARIANTS = ("eager", "fused", "compile")
 
@@ -26,6 +26,7 @@ class PyTorch:
         torch.manual_seed(task.seed)
         self.images, self.labels, self.test_images, self.test_labels = map(torch.from_numpy, load(task))
         self.batch = task.batch
+        self.rates, self.steps = rates(task), 0
         hidden, output = nn.Linear(784, task.hidden), nn.Linear(task.hidden, 10)
         for layer in (hidden, output):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -49,7 +50,10 @@ class PyTorch:
             x, labels = self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
             self.optimizer.zero_grad(set_to_none=True)
             self.loss(x, labels).backward()
+            if self.steps < len(self.rates):
+                self.optimizer.param_groups[0]["lr"] = self.rates[self.steps]
             self.optimizer.step()
+            self.steps += 1
 
     @torch.no_grad()
     def accuracy(self) -> float:
