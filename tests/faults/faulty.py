@@ -1,0 +1,86 @@
+"""What the fault suite stands on: how much to do, nnctl as a process, and strace to stop or fail its system calls.
+
+All is done by the command line and the file system, as users and their machines would do it. The quick part runs with
+all other tests; `FAULTS=full python -m pytest tests/faults` does as much as the documentation promises.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from process import environment
+
+FULL = os.environ.get("FAULTS") == "full"
+NNCTL = (sys.executable, "-m", "nnctl")
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="needs strace, a Debian package: no system call was stopped or failed"
+)
+
+SMALL = (
+    "--set=data.dataset=synthetic",
+    "--set=data.train_limit=320",
+    "--set=data.validation=64",
+    "--set=network.hidden=[8]",
+    "--set=train.batch_size=32",
+    "--set=train.epochs=3",
+    "--set=train.checkpoint_every=4",
+    "--offline",
+    "--quiet",
+)
+"""What makes `nnctl train` a matter of half a second: 3 epochs of 10 steps, each with saves after 4, 8 and 10."""
+
+
+def amount(quick: int, full: int) -> int:
+    """How many of something to do."""
+    return full if FULL else quick
+
+
+def start(*arguments: object, cwd: Path, **variables: str) -> subprocess.Popen[str]:
+    """Start nnctl in a folder, without the caller's NNCTL_* variables; its output is kept for `communicate`."""
+    return subprocess.Popen(
+        [*NNCTL, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def straced(options: list[str], *arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run nnctl under strace; its own report goes to the file `trace` in `cwd`.
+
+    Args:
+        options: such as ["-e", "inject=fsync:error=ENOSPC:when=2", "-P", path]; paths must be absolute.
+        arguments: of nnctl.
+        cwd: the folder to run in.
+        variables: of the environment.
+    """
+    return subprocess.run(
+        ["strace", "-f", "-o", str(cwd / "trace"), *options, *NNCTL, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_spoken(done: subprocess.CompletedProcess[str], code: int) -> None:
+    """The exit code, one line that says what is wrong and a hint; no traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "nnctl: error: " in done.stderr, done.stderr
+    assert "hint: " in done.stderr, done.stderr
