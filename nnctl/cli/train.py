@@ -194,7 +194,7 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
     run.rewind_metrics(training.history)
     info |= {key: earlier[key] for key in ("started", "fallback", "extended") if key in earlier}
 
-    epochs, before = training.plan.epochs, saved.meta.config["train"]["epochs"]
+    epochs, before = training.plan.epochs, checkpoint.flat(saved.meta.config).get("train.epochs")
     if epochs != before:
         info["extended"] = [*info.get("extended", []), {"at": training.epoch, "from": before, "to": epochs}]
         if training.plan.config["schedule"]["name"] in ("one_cycle", "cosine"):
@@ -202,8 +202,9 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
                 f"the schedule is laid over {epochs} epochs now, not {before}: the learning rate jumps, "
                 "and the result is not that of a run so long from the start"
             )
+    recorded = about.get("blas")
     for what in ("kernel", "threads"):
-        now, then = info["blas"][what], about.get("blas", {}).get(what)
+        now, then = info["blas"][what], recorded.get(what) if isinstance(recorded, dict) else None
         if now != then:
             console.warning(f"BLAS {what}: {now} here, {then} before; the last bits of results may differ")
 
@@ -266,3 +267,5 @@ def _stop_asked() -> Iterator[Callable[[], int | None]]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+    if received:  # too late for the last step to see: it has its usual effect
+        signal.raise_signal(received[0])

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from nnctl import blas, checkpoint
+from nnctl.cli.train import _stop_asked
 from nnctl.config import load
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -344,6 +345,11 @@ def test_without_a_run_there_is_nothing_to_resume(cli: Cli) -> None:
     code, _, err = cli("train", "--resume")
     assert code == 4
     assert "no run found in runs/" in err
+
+
+def test_a_signal_too_late_for_the_last_step_has_its_usual_effect() -> None:
+    with pytest.raises(KeyboardInterrupt), _stop_asked():
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
