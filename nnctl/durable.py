@@ -30,9 +30,9 @@ def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iter
     Raises:
         StorageError: the file system refused any part of it; a file that was there before is untouched.
     """
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
     try:
+        path = Path(os.path.realpath(path))  # which asks for the working directory, and that may be gone
+        temporary = path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
         try:
             with temporary.open("xb") as file:
                 yield file
@@ -80,9 +80,15 @@ def remove(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder, and those above it, unless it is there; raises StorageError."""
+    """Create a folder, and those above it, unless it is there; raises StorageError.
+
+    What is kept in a folder survives a power cut only if the folder's own name does.
+    """
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
     except OSError as error:
         raise StorageError.from_os_error(f"create the folder {path}", error) from error
 

@@ -137,6 +137,7 @@ def new(dataset: str, sizes: str) -> RunDir:
         path = RUNS / f"{name}{suffix}"
         try:
             path.mkdir()
+            durable.sync_folder(RUNS)
         except FileExistsError:
             continue
         except OSError as error:
