@@ -75,8 +75,10 @@ class RunDir:
     def keep_last(self, step: int) -> None:
         """Give last.npz, saved after so many steps, a name of its own, under which it stays once it is replaced."""
         kept = self.last.with_name(f"step-{step:09d}.npz")
-        if self.last.exists() and not kept.exists():
-            durable.link(self.last, kept)
+        if not self.last.exists() or (kept.exists() and kept.samefile(self.last)):
+            return
+        durable.remove(kept)  # an earlier save after the same step, such as one just before the epoch was validated
+        durable.link(self.last, kept)
 
     def remove_older(self, keep: int) -> None:
         """Of the checkpoints kept under names of their own, leave the newest; last.npz counts as one of `keep`."""
