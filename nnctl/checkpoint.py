@@ -15,7 +15,6 @@ import dataclasses
 import hashlib
 import json
 import struct
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +32,10 @@ FORMAT_VERSION = 1
 INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.keep", "train.threads"}
 """Keys of a configuration that do not alter what is learned."""
 
-_MAX_META = 64 * 2**20  # bytes; a history of 100,000 epochs fits
+_MAX_META = 22 * 2**20  # bytes; a history of 100,000 epochs fits
+_MAX_VALUES = 750_000  # in meta; the same history has 700,000, and memory goes by values more than by bytes
+_MAX_CONFIG = 16 * 2**10  # bytes; the longest path fits, and few enough mistakes to look into
+_MAX_COUNT = 2**63
 _MAX_DEPTH = 10  # of lists and objects within each other; the state of a random generator needs 4
 _MAX_NAMED = 3  # arrays in one message
 _FIELD_TYPES = {
@@ -99,7 +101,7 @@ class Checkpoint:
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides how training goes on: equal digests, equal futures on equal data."""
-        state = dataclasses.asdict(self.meta)
+        state = dict(vars(self.meta))
         del state["about"]
         state["config"] = {key: value for key, value in flat(self.meta.config).items() if key not in INCIDENTAL}
         state["arrays"] = {name: _describe(array) for name, array in self.arrays().items()}
@@ -122,7 +124,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         StorageError: the file system refused; the file that was there before is untouched.
     """
     arrays = checkpoint.arrays()
-    meta = dataclasses.asdict(checkpoint.meta)
+    meta = dict(vars(checkpoint.meta))
     meta["format_version"] = FORMAT_VERSION
     meta["arrays"] = {name: _describe(array) for name, array in arrays.items()}
     try:
@@ -131,7 +133,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         raise CheckpointError("a number in the state of training is not finite", "lower the learning rate") from error
 
     def verify(written: Path) -> None:
-        if load(written).digest() != checkpoint.digest():
+        try:
+            given_back = load(written)
+        except CheckpointError as error:
+            if isinstance(error.__cause__, OSError):  # the file system refused: whole_file says so, of `path`
+                raise error.__cause__ from None
+            raise
+        if given_back.digest() != checkpoint.digest():
             raise CheckpointError(f"{path}: the disk gave back something else than was written", "check the disk")
 
     with whole_file(path, verify) as file:
@@ -185,12 +193,18 @@ def _read_meta(archive: Archive) -> dict[str, Any]:
     if not 0 < length <= _MAX_META:
         raise RefusedError("has a meta entry of the wrong size")
     try:
-        meta = json.loads(archive.read("meta", np.dtype(np.uint8), (length,)))
+        text = archive.read("meta", np.dtype(np.uint8), (length,))
+        if not text.isascii() or sum(map(text.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+            raise RefusedError("has a meta entry of too many values, or not in ASCII")
+        meta = json.loads(text, object_pairs_hook=_object)
+        del text  # as much memory as all that follows
     except RecursionError as error:
         raise RefusedError("has a meta entry nested too deeply") from error
     version = meta.pop("format_version")
     if version != FORMAT_VERSION:
         raise RefusedError(f"is of format version {version!r:.20}; this nnctl reads version {FORMAT_VERSION}")
+    if type(version) is not int:  # 1.0 and true are equal to 1
+        raise RefusedError("has a meta entry whose format version is no whole number")
     sha256 = meta.pop("sha256")
     if hashlib.sha256(_canonical(meta | {"format_version": version})).hexdigest() != sha256:
         raise RefusedError("has a damaged meta entry")
@@ -203,16 +217,32 @@ def _check_fields(meta: Mapping[str, Any]) -> None:
     if meta.keys() != _FIELD_TYPES.keys():
         raise RefusedError("has a meta entry with missing or unknown fields")
     for name, kind in _FIELD_TYPES.items():
-        if not isinstance(meta[name], kind):
+        if not isinstance(meta[name], kind) or isinstance(meta[name], bool):
             raise RefusedError(f"has a meta entry with a wrong kind of {name}")
-    numbers = [meta["epoch"], meta["batch"], meta["step"], *meta["totals"].values()]
-    numbers += [entry["epoch"] for entry in meta["history"]]
-    if meta["best"] is not None:
-        numbers += [meta["best"][name] for name in ("epoch", "loss", "accuracy")]
-    if not all(isinstance(number, int | float) and 0 <= number <= sys.float_info.max for number in numbers):
-        raise RefusedError("has a meta entry with a count or a loss that is none")
     if _nested_beyond(_MAX_DEPTH, meta):
         raise RefusedError("has a meta entry nested too deeply")
+    if len(_canonical(meta["config"])) > _MAX_CONFIG:
+        raise RefusedError("has a meta entry with a configuration that is too long")
+    numbers = [meta["epoch"], meta["batch"], meta["step"], *meta["totals"].values()]
+    numbers += [entry["epoch"] for entry in meta["history"]]
+    numbers += [value for entry in meta["history"] for value in entry.values() if value is not None]
+    if meta["best"] is not None:
+        numbers += [meta["best"][name] for name in ("epoch", "loss", "accuracy")]
+    if not all(map(_is_amount, numbers)):
+        raise RefusedError("has a meta entry with a count or a loss that is none")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two equal keys other programs may take the other one."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise RefusedError("has a meta entry with a key that is there twice")
+    return fields
+
+
+def _is_amount(value: Any) -> bool:
+    """Whether it is a count, a loss or an accuracy; true and 10**30 are numbers to Python as well."""
+    return (type(value) is int and 0 <= value <= _MAX_COUNT) or (type(value) is float and value >= 0)
 
 
 def _nested_beyond(depth: int, value: Any) -> bool:

@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 _MAX_MEMBERS = 1000
+_MAX_DIRECTORY = 2**20  # bytes; the names of so many members fit
+_END = 22  # bytes of the last record of a zip without a comment
 
 
 class RefusedError(Exception):
@@ -60,8 +62,9 @@ class Archive:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._zip = zipfile.ZipFile(file)
-        self._members = self._checked(size=file.seek(0, os.SEEK_END))
+        size = _checked_size(file)
+        self._zip = zipfile.ZipFile(_Sparing(file))
+        self._members = self._checked(size)
         self.names = self._members.keys()
 
     def _checked(self, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -84,6 +87,8 @@ class Archive:
             if end > size:
                 raise RefusedError("is cut off")
             members[name] = info
+        if members and not any(info.header_offset == 0 for info in infos):
+            raise RefusedError("holds something else before its first member")
         return members
 
     def length(self, name: str) -> int:
@@ -100,7 +105,30 @@ class Archive:
         with self._zip.open(member) as file:
             if file.read(len(header)) != header:
                 raise RefusedError(f"holds {name!r} with another header than its shape asks for")
-            return file.read()
+            return b"".join(iter(lambda: file.read(_MAX_DIRECTORY), b""))
+
+
+class _Sparing:
+    """A file that gives little at a time: zipfile would set aside any memory that a directory asks for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = _MAX_DIRECTORY, /) -> bytes:
+        if not 0 <= size <= _MAX_DIRECTORY:
+            raise RefusedError("has a directory that is too large")
+        return self._file.read(size)
+
+
+def _checked_size(file: BinaryIO) -> int:
+    """The size of a file that ends with a zip's last record: nothing behind it, no comment."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END))
+    end = file.read(_END)
+    if len(end) < _END or not end.startswith(b"PK\5\6") or not end.endswith(b"\0\0"):
+        raise RefusedError("is not a whole checkpoint: it does not end as a zip does")
+    return size
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:

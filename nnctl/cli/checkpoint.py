@@ -45,16 +45,15 @@ def info(target: Path | None, as_json: bool) -> None:
     position = f" and {meta.batch} batches" if meta.batch else ""
     console.result(f"checkpoint  {path}")
     console.result(f"digest      {report['digest']}")
-    console.result(
-        f"trained     {meta.epoch} epochs{position}, {meta.step:,} steps, by nnctl {meta.about.get('nnctl')}"
-    )
+    version = console.printable(f"{meta.about.get('nnctl')!s:.20}")
+    console.result(f"trained     {meta.epoch} epochs{position}, {meta.step:,} steps, by nnctl {version}")
     if meta.best:
         console.result(
             f"best        epoch {meta.best['epoch']}: validation accuracy {100 * meta.best['accuracy']:.2f} %, "
             f"loss {meta.best['loss']:.4f}"
         )
     for name, shape in arrays.items():
-        console.result(f"array       {name} ({', '.join(map(str, shape))})")
+        console.result(f"array       {console.printable(name)} ({', '.join(map(str, shape))})")
 
 
 @options.command(checkpoint, name="verify", examples="nnctl checkpoint verify runs/*/checkpoints/*.npz")

@@ -112,30 +112,41 @@ def _sources(images: tuple[Path, ...]) -> Iterator[tuple[str, Path | None]]:
     for path in images:
         if str(path) == "-":
             yield "standard input", None
-        elif path.is_dir():
+        elif _is_folder(path):
             pictures = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
             yield from ((str(picture), picture) for picture in pictures or [path])
         else:
             yield str(path), path
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether it is one for sure; what else it may be, reading it will tell."""
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def _read(source: Path | None) -> bytes:
     """The bytes of a picture, or as many as show that it is too large."""
     from nnctl.data.image import MAX_BYTES
 
-    if source is None:
-        if sys.stdin is None:
-            raise ImageError("standard input: is closed", "name a file, or pipe a picture in")
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
-    if source.is_dir():
-        raise ImageError(f"{source}: holds no pictures", f"pictures end in {', '.join(sorted(SUFFIXES))}")
-    if source.exists() and not source.is_file():
-        raise ImageError(f"{source}: is not a regular file", "name a picture, a folder of pictures, or - for a pipe")
+    name = "standard input" if source is None else source
     try:
+        if source is None:
+            if sys.stdin is None:
+                raise ImageError("standard input: is closed", "name a file, or pipe a picture in")
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        if source.is_dir():
+            raise ImageError(f"{source}: holds no pictures", f"pictures end in {', '.join(sorted(SUFFIXES))}")
+        if source.exists() and not source.is_file():
+            raise ImageError(
+                f"{source}: is not a regular file", "name a picture, a folder of pictures, or - for a pipe"
+            )
         with source.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ImageError(f"{source}: cannot be read: {error.strerror or error}", "check the path") from error
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}", "check the path") from error
 
 
 def _sample(data: bytes, name: str) -> NDArray[np.uint8] | None:

@@ -24,7 +24,8 @@ MAX_BYTES = 50_000_000
 MAX_SIDE = 10_000  # pixels
 # To decode, in less than 200 MB of memory; a JPEG may hold more, because it can be decoded at a fraction of its size.
 MAX_PIXELS = 16_000_000
-MAX_WEBP_PIXELS = 10_000_000  # its decoder holds several copies
+MAX_COPIED_PIXELS = 7_000_000  # where a decoder, or a conversion, holds several copies
+MAX_PASSES = 50  # of a progressive JPEG: each goes over all pixels, though it may be a few bytes long
 EXIF_ORIENTATION = 0x0112
 # orientation -> is it transposed, then the direction in which rows and columns are read
 ORIENTATIONS = {
@@ -87,6 +88,8 @@ def _grey(data: bytes) -> Grey:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _refuse_if_huge(picture)
+            if "progressive" in picture.info and data.count(b"\xff\xda") > MAX_PASSES:
+                raise ImageError(f"the picture comes in more than {MAX_PASSES} passes", "save it again as PNG or JPEG")
             picture.load()
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
             return _upright(_luminance(picture), orientation)
@@ -109,7 +112,8 @@ def _refuse_if_huge(picture: Image.Image) -> None:
     picture.draft(None, (digit.LARGEST, digit.LARGEST))
     # a progressive JPEG is held whole in memory however little of it is asked for
     decoded = width * height if "progressive" in picture.info else picture.width * picture.height
-    limit = MAX_WEBP_PIXELS if picture.format == "WEBP" else MAX_PIXELS
+    copied = picture.format == "WEBP" or (picture.mode == "RGB" and picture.has_transparency_data)
+    limit = MAX_COPIED_PIXELS if copied else MAX_PIXELS
     if decoded > limit:
         raise ImageError(f"the picture has {decoded / 1e6:.1f} megapixels; {limit // 10**6} are the limit", hint)
 
@@ -121,7 +125,7 @@ def _luminance(picture: Image.Image) -> Grey:
         return levels if levels.max() <= 255 else levels / np.float32(257)
     if not picture.has_transparency_data:
         return np.asarray(_reduced(picture.convert("L")), np.float32)
-    if picture.mode != "RGBA":
+    if picture.mode not in ("RGBA", "LA"):
         picture = picture.convert("RGBA")
     alpha = picture.getchannel("A")
     visible = ImageChops.multiply(picture.convert("L"), alpha)  # colours under clear pixels mean nothing

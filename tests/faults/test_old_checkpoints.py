@@ -1,0 +1,104 @@
+"""What was saved once can be read for ever; what a later nnctl saves is refused by its number."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faulty import SMALL, assert_spoken
+from process import run_nnctl
+
+FORMAT_1 = Path(__file__).parent / "checkpoints" / "format-1.npz"
+SHA256 = "7df824b6e233073709dd1a61e00658b84d8ab1114de12233221973735dd9a55b"
+DIGEST = "14dbe472f1501f4cace2a058b51693732b3a67bc129c3324fa0befbcd610a8dd"
+
+
+def raised(data: bytes, version: object) -> bytes:
+    """The same checkpoint under another format version, with every sum right."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    meta = json.loads(np.load(io.BytesIO(members["meta.npy"])).tobytes()) | {"format_version": version}
+    del meta["sha256"]
+    canonical = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
+    text = json.dumps(meta | {"sha256": hashlib.sha256(canonical).hexdigest()}).encode()
+    array, file = io.BytesIO(), io.BytesIO()
+    np.save(array, np.frombuffer(text, np.uint8))
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in (members | {"meta.npy": array.getvalue()}).items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def digit(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of a digit."""
+    path = tmp_path_factory.mktemp("digit") / "digit.png"
+    exported = ("data", "export", "test:7", path, "--dataset=synthetic", f"--data-dir={drawn_dir}")
+    succeeded(run_nnctl(*exported, cwd=path.parent))
+    return path
+
+
+def test_the_file_of_format_1_is_the_one_that_was_written():
+    assert hashlib.sha256(FORMAT_1.read_bytes()).hexdigest() == SHA256
+
+
+def test_a_checkpoint_of_format_1_is_looked_into(tmp_path):
+    verified = json.loads(succeeded(run_nnctl("checkpoint", "verify", FORMAT_1, "--json", cwd=tmp_path)))
+    assert (verified["ok"], verified["digest"]) == (True, DIGEST)
+    assert succeeded(run_nnctl("checkpoint", "digest", FORMAT_1, cwd=tmp_path)).strip() == DIGEST
+    info = json.loads(succeeded(run_nnctl("checkpoint", "info", FORMAT_1, "--json", cwd=tmp_path)))
+    assert (info["digest"], info["format_version"], info["epoch"], info["step"]) == (DIGEST, 1, 3, 96)
+    assert info["best"]["accuracy"] == 0.44
+    assert len(info["history"]) == 3
+    assert info["arrays"]["param/hidden1.weight"] == [784, 2]
+    assert info["config"]["network"]["hidden"] == [2]
+
+
+def test_a_network_of_format_1_reads(drawn_dir, digit, tmp_path):
+    evaluated = run_nnctl("eval", FORMAT_1, "--json", "--offline", "--data-dir", drawn_dir, cwd=tmp_path)
+    assert json.loads(succeeded(evaluated))["accuracy"] > 0.3  # 0.407 of the digits as they were drawn then
+    answer = json.loads(succeeded(run_nnctl("predict", digit, "--checkpoint", FORMAT_1, "--json", cwd=tmp_path)))
+    assert answer["prediction"] == int(np.argmax(answer["probabilities"]))
+    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("version", [0, 2, 1000])
+def test_a_checkpoint_of_another_format_is_refused_by_its_number(version, tmp_path):
+    path = tmp_path / "other.npz"
+    path.write_bytes(raised(FORMAT_1.read_bytes(), version))
+    for command in ("verify", "digest", "info"):
+        done = run_nnctl("checkpoint", command, path, cwd=tmp_path)
+        assert_spoken(done, 4)
+        assert f"is of format version {version}; this nnctl reads version 1" in done.stdout + done.stderr
+
+
+def test_a_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(drawn_dir, digit, tmp_path):
+    run = tmp_path / "run"
+    succeeded(run_nnctl("train", f"--run-dir={run}", f"--data-dir={drawn_dir}", *SMALL, cwd=tmp_path))
+    last = run / "checkpoints" / "last.npz"
+    for later in (last, tmp_path / "later.npz"):
+        later.write_bytes(raised(last.read_bytes(), 2))
+    for command in (
+        ("train", "--resume", f"--run-dir={run}", "--offline", "--set=train.epochs=4"),
+        ("eval", tmp_path / "later.npz", "--offline", f"--data-dir={drawn_dir}"),
+        ("predict", digit, "--checkpoint", tmp_path / "later.npz"),
+    ):
+        before = last.read_bytes()
+        done = run_nnctl(*command, cwd=tmp_path)
+        assert_spoken(done, 4)
+        assert "is of format version 2; this nnctl reads version 1" in done.stderr
+        assert last.read_bytes() == before
+    respelled = tmp_path / "respelled.npz"  # what refused the others was their number alone
+    respelled.write_bytes(raised(FORMAT_1.read_bytes(), 1))
+    assert succeeded(run_nnctl("checkpoint", "digest", respelled, cwd=tmp_path)).strip() == DIGEST
