@@ -157,33 +157,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, drawn_dir: Path) -> dict[st
     """What the commands read, by the end of its name: data, a configuration, a run and a picture."""
     folder = tmp_path_factory.mktemp("inputs")
     data = ("--data-dir", drawn_dir)
-    settings = [word.removeprefix("--set=").split("=") for word in SMALL if word.startswith("--set=")]
-    (folder / "small.yaml").write_text(
-        "\n".join(f"{key}: {value}" for key, value in settings if "." not in key)
-        + "".join(f"\n{name}: {{{keys}}}" for name, keys in _sections(settings).items())
-        + "\n"
-    )
-    for words in (
+    for command in (
         ("train", *SMALL, *data, "--run-dir", "run"),
         ("data", "export", "test:7", "digit.png", "--dataset=synthetic", *data),
     ):
-        done = run_nnctl(*words, cwd=folder)
+        done = run_nnctl(*command, cwd=folder)
         assert done.returncode == 0, done.stderr
-    return {
-        "data": drawn_dir,
-        ".yaml": folder / "small.yaml",
-        "run": folder / "run",
-        ".png": folder / "digit.png",
-    }
-
-
-def _sections(settings: list[list[str]]) -> dict[str, str]:
-    """Each section of a configuration and its keys, as YAML writes them on one line."""
-    sections: dict[str, list[str]] = {}
-    for key, value in settings:
-        section, _, name = key.rpartition(".")
-        sections.setdefault(section, []).append(f"{name}: {value}")
-    return {section: ", ".join(keys) for section, keys in sections.items() if section}
+    run = folder / "run"
+    return {"data": drawn_dir, ".yaml": run / "config.yaml", "run": run, ".png": folder / "digit.png"}
 
 
 def test_there_are_as_many_cases_as_promised() -> None:
