@@ -124,7 +124,11 @@ class Learner:
             stderr=self._errors,
             text=True,
         )
-        self.version: str = self._answer()["version"]
+        try:
+            self.version: str = self._answer()["version"]
+        except FailedError:
+            self.stop()
+            raise
 
     def epoch(self) -> float:
         """Train one epoch; the seconds it took, by the program's own clock."""
@@ -148,7 +152,9 @@ class Learner:
         """End the process, whatever it is doing."""
         self._process.kill()
         self._process.wait()
-        self._errors.close()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                stream.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
