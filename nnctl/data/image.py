@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from nnctl.data import digit
+from nnctl.data import digit, parts
 from nnctl.errors import ImageError
 
 Grey = NDArray[np.float32]
@@ -25,7 +25,6 @@ MAX_SIDE = 10_000  # pixels
 # To decode, in less than 200 MB of memory; a JPEG may hold more, because it can be decoded at a fraction of its size.
 MAX_PIXELS = 16_000_000
 MAX_COPIED_PIXELS = 7_000_000  # where a decoder, or a conversion, holds several copies
-MAX_PASSES = 50  # of a progressive JPEG: each goes over all pixels, though it may be a few bytes long
 EXIF_ORIENTATION = 0x0112
 # orientation -> is it transposed, then the direction in which rows and columns are read
 ORIENTATIONS = {
@@ -84,12 +83,11 @@ def _grey(data: bytes) -> Grey:
         raise ImageError("the file is empty", "check that the picture was saved or downloaded completely")
     if len(data) > MAX_BYTES:
         raise ImageError(f"the file is larger than {MAX_BYTES // 10**6} MB", "save a smaller copy")
+    parts.refuse_if_intricate(data)
     try:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _refuse_if_huge(picture)
-            if "progressive" in picture.info and data.count(b"\xff\xda") > MAX_PASSES:
-                raise ImageError(f"the picture comes in more than {MAX_PASSES} passes", "save it again as PNG or JPEG")
+            _refuse_if_huge(picture, held_whole=parts.comes_in_passes(data))
             picture.load()
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
             return _upright(_luminance(picture), orientation)
@@ -100,19 +98,28 @@ def _grey(data: bytes) -> Grey:
             "not a PNG, JPEG, BMP, GIF or WebP picture, or cut short", "export it as PNG or JPEG and try again"
         ) from error
     except Exception as error:  # a damaged file can make a decoder raise almost anything
-        raise ImageError(f"the picture is damaged ({error})", "save or download it again") from error
+        what = str(error) or type(error).__name__
+        raise ImageError(f"the picture is damaged ({what})", "save or download it again") from error
 
 
-def _refuse_if_huge(picture: Image.Image) -> None:
-    """Check the size the header promises before any pixel is decoded; ask a JPEG for no more than is needed."""
+def _refuse_if_huge(picture: Image.Image, *, held_whole: bool) -> None:
+    """Check the size the header promises before any pixel is decoded; ask a JPEG for no more than is needed.
+
+    Args:
+        picture: as opened.
+        held_whole: whether all its pixels are held in memory, however small a copy is asked for.
+    """
     width, height = picture.size
     hint = "crop it to the digit, or save a smaller copy"
     if max(width, height) > MAX_SIDE:
         raise ImageError(f"the picture is {width} x {height} pixels; a side may have {MAX_SIDE}", hint)
     picture.draft(None, (digit.LARGEST, digit.LARGEST))
-    # a progressive JPEG is held whole in memory however little of it is asked for
-    decoded = width * height if "progressive" in picture.info else picture.width * picture.height
-    copied = picture.format == "WEBP" or (picture.mode == "RGB" and picture.has_transparency_data)
+    decoded = width * height if held_whole else picture.width * picture.height
+    copied = (
+        picture.format == "WEBP"
+        or (picture.mode == "RGB" and picture.has_transparency_data)
+        or (picture.mode == "CMYK" and held_whole)
+    )
     limit = MAX_COPIED_PIXELS if copied else MAX_PIXELS
     if decoded > limit:
         raise ImageError(f"the picture has {decoded / 1e6:.1f} megapixels; {limit // 10**6} are the limit", hint)

@@ -1,0 +1,124 @@
+"""How many parts, how much metadata and how many passes a picture may have."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from nnctl.data.image import read_digit
+from nnctl.errors import ImageError
+
+
+def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def drawn() -> Image.Image:
+    """A seven."""
+    picture = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(picture).line([(50, 40), (150, 40), (90, 170)], fill=0, width=14)
+    return picture
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_digit(data, "digit")
+    assert caught.value.hint
+    return caught.value.message
+
+
+def png_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A drawn PNG with chunks added behind its header."""
+    data = encoded(drawn())
+    sums = [struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks]
+    parts = (struct.pack(">I", len(body)) + kind + body + crc for (kind, body), crc in zip(chunks, sums, strict=True))
+    return data[:33] + b"".join(parts) + data[33:]
+
+
+def jpeg_segments(marker: int, *bodies: bytes) -> bytes:
+    """A drawn JPEG with segments added in front."""
+    data = encoded(drawn(), "JPEG")
+    return data[:2] + b"".join(struct.pack(">BBH", 255, marker, len(body) + 2) + body for body in bodies) + data[2:]
+
+
+def gif_comment(*blocks: bytes) -> bytes:
+    """A drawn GIF with a comment of these blocks before its first frame."""
+    data = encoded(drawn(), "GIF")
+    frame = 13 + 3 * 2 ** (data[10] % 8 + 1)
+    comment = b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
+    return data[:frame] + comment + data[frame:]
+
+
+def webp_chunks(*bodies: bytes) -> bytes:
+    """A drawn WebP with chunks of no known kind before its pixels."""
+    data = encoded(drawn(), "WEBP")
+    header = b"VP8X" + struct.pack("<IB3x", 10, 0) + (199).to_bytes(3, "little") * 2
+    body = header + b"".join(b"abcd" + struct.pack("<I", len(body)) + body for body in bodies) + data[12:]
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def stray_bytes(count: int) -> bytes:
+    """A drawn JPEG with zeros between its first two segments."""
+    data = encoded(drawn(), "JPEG")
+    return data[:20] + bytes(count) + data[20:]
+
+
+MANY: dict[str, Callable[[int], bytes]] = {
+    "chunks of a PNG": lambda count: png_chunks(*[(b"abCd", b"")] * count),
+    "segments of a JPEG": lambda count: jpeg_segments(0xE5, *[b""] * count),
+    "stray bytes in a JPEG": stray_bytes,
+    "blocks of a GIF": lambda count: gif_comment(*[b"w"] * count),
+    "chunks of a WebP": lambda count: webp_chunks(*[b""] * count),
+}
+LONG: dict[str, Callable[[int], bytes]] = {
+    "chunk of a PNG": lambda size: png_chunks((b"abCd", bytes(size))),
+    "segments of a JPEG": lambda size: jpeg_segments(0xE5, *[bytes(50_000)] * (size // 50_000)),
+    "blocks of a GIF": lambda size: gif_comment(*[b"w" * 250] * (size // 250)),
+    "chunk of a WebP": lambda size: webp_chunks(bytes(size)),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_a_picture_of_very_many_parts_is_refused(what: str) -> None:
+    assert read_digit(MANY[what](90_000), "digit").shape == (28, 28)
+    assert "100,000 parts" in refusal(MANY[what](110_000))
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_a_picture_of_much_metadata_is_refused(what: str) -> None:
+    assert read_digit(LONG[what](12_000_000), "digit").shape == (28, 28)
+    assert "16 MB of metadata" in refusal(LONG[what](20_000_000))
+
+
+def test_many_pieces_of_pixels_are_no_metadata() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4000, 4500), np.uint8)
+    noise = encoded(Image.fromarray(pixels))
+    assert len(noise) > 17_000_000
+    assert "megapixels" in refusal(noise)
+
+
+def scans(count: int) -> bytes:
+    """A progressive JPEG with as many passes more, all the same."""
+    data = encoded(drawn(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * count + data[-2:]
+
+
+def test_a_picture_of_many_passes_is_refused() -> None:
+    assert read_digit(scans(20), "digit").shape == (28, 28)
+    assert "50 passes" in refusal(scans(60))
+
+
+def test_a_picture_that_comes_colour_by_colour_is_held_whole() -> None:
+    data = encoded(Image.new("RGB", (5000, 5000), (255, 255, 255)), "JPEG")
+    scan = data.index(b"\xff\xda")
+    one_by_one = data[:scan] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[scan + 14 :]
+    assert "25.0 megapixels" in refusal(one_by_one)
+    assert "blank" in refusal(data)  # as a whole it is decoded at a fraction of its size
