@@ -16,22 +16,25 @@ NnctlError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class NnctlError(Exception):
     """A mistake that its user can mend: what happened and where, then what to do about it.
 
     Args:
-        message: what went wrong and where, without a final full stop; one line, except where several
-            mistakes are reported at once.
+        message: what went wrong and where, in one line without a final full stop.
         hint: what to do next, in one line; may be empty when the message says it all.
+        details: the mistakes one by one, where several are reported at once.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, hint: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__("\n  ".join([message, *details]))
         self.message = message
         self.hint = hint
+        self.details = details
 
 
 class ConfigError(NnctlError):

@@ -43,11 +43,14 @@ def check(paths: tuple[Path, ...]) -> None:
     for path in paths:
         try:
             load(path, environ={})
-            console.result(f"{path}: ok")
+            console.result(f"{console.printable(path)}: ok")
         except ConfigError as error:
             failed.append(error)
+    if len(failed) == 1:
+        raise failed[0]
     if failed:
-        raise ConfigError("\n".join(error.message for error in failed), failed[-1].hint)
+        details = [line for error in failed for line in error.details or [error.message]]
+        raise ConfigError(f"{len(failed)} of {len(paths)} files cannot be used", failed[-1].hint, details)
 
 
 @options.command(config, name="schema", examples="nnctl config schema > nnctl.schema.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import click
@@ -41,24 +41,22 @@ def note(text: str) -> None:
 
 def warning(text: str) -> None:
     """Say something that the user should not miss, though work goes on."""
-    note(f"nnctl: {click.style('warning', fg='yellow', bold=True)}: {_printable_lines(text)}")
+    note(f"nnctl: {click.style('warning', fg='yellow', bold=True)}: {printable(text)}")
 
 
-def error(message: str, hint: str = "", title: str = "error") -> None:
+def error(message: str, hint: str = "", details: Sequence[str] = (), title: str = "error") -> None:
     """Say what went wrong and what to do about it; without a title, what has merely come to an end."""
     styled = f"{click.style(title, fg='red', bold=True)}: " if title else ""
-    note(f"nnctl: {styled}{_printable_lines(message)}")
+    note(f"nnctl: {styled}{printable(message)}")
+    for detail in details:
+        note(f"  {printable(detail)}")
     if hint:
-        note(f"hint: {_printable_lines(hint)}")
+        note(f"hint: {printable(hint)}")
 
 
-def printable(text: str) -> str:
+def printable(text: object) -> str:
     """Escape what is no character to be seen: the name of a file may hold line ends and a terminal's commands."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _printable_lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

@@ -72,7 +72,7 @@ def fetch(
             console.result_json({"dataset": name, "files": [str(path) for path in paths]})
         else:
             for path in paths:
-                console.result(str(path))
+                console.result(console.printable(path))
 
 
 @options.command(data, name="verify", examples="nnctl data verify\nnnctl data verify synthetic --json")
@@ -93,7 +93,7 @@ def verify(*, names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> N
                 fields = {"path": str(report.path), "status": report.status, "detail": report.detail}
                 console.result_json({"dataset": name, **fields})
             else:
-                console.result(f"{report.status:<8} {report.path}: {report.detail}")
+                console.result(console.printable(f"{report.status:<8} {report.path}: {report.detail}"))
     if bad:
         again = " ".join(("nnctl data fetch", *names))
         raise DataError(f"{bad} of the files are missing or damaged", f"{again} gets good copies")
@@ -140,7 +140,7 @@ def export(
             {"file": str(file), "dataset": loaded.name, "split": split, "index": index, "label": int(labels[index])}
         )
     else:
-        console.result(f"{file}: {loaded.name} {split}:{index}, which is {name}")
+        console.result(f"{console.printable(file)}: {loaded.name} {split}:{index}, which is {name}")
 
 
 def _in_force(data_dir: Path | None) -> DataConfig:

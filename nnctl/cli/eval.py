@@ -95,7 +95,7 @@ def evaluate(
         console.result_json(_report(trained.path, dataset, split, result))
     else:
         if not quiet:
-            console.note(f"{trained.path} on the {split} images of {dataset.name}\n")
+            console.note(f"{console.printable(trained.path)} on the {split} images of {dataset.name}\n")
         _show(trained.path, data, dataset, split, result)
     # in binary fractions 90.93 / 100 is a little more than 9093 / 10000
     if fail_under is not None and round(result.accuracy, 9) < round(fail_under, 9):

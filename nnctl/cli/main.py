@@ -110,7 +110,8 @@ def _report(error: BaseException) -> int:
     """Say what went wrong on standard error, and return the exit code."""
     match error:
         case NnctlError():
-            console.error(error.message, error.hint, title="" if isinstance(error, StoppedError) else "error")
+            title = "" if isinstance(error, StoppedError) else "error"
+            console.error(error.message, error.hint, error.details, title)
             return error.exit_code
         case click.exceptions.Exit():
             return error.exit_code
@@ -135,6 +136,9 @@ def _report(error: BaseException) -> int:
         case OSError():
             where = error.filename or "standard output"  # the one stream that the library has no name for
             return _report(StorageError.from_os_error(f"use {where}", error))
+        case ImportError():
+            what = str(error).strip().partition("\n")[0]
+            return _report(StorageError(f"cannot load a library: {what}", "install nnctl again; is memory short?"))
         case MemoryError():
             return _report(StorageError("not enough memory", "choose a smaller network or batch"))
         case _:

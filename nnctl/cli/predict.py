@@ -93,7 +93,7 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
         _answer(name, pixels, probs, trained, as_json=as_json)
     if console.is_terminal(sys.stdout) and not as_json and len(failed) < len(sources):
         learned_from = " (learned from synthetic digits)" if trained.dataset == "synthetic" else ""
-        console.note(f"read by {trained.path}{learned_from}")
+        console.note(f"read by {console.printable(trained.path)}{learned_from}")
     if as_digits and not of_digits:
         console.warning(
             f"{trained.dataset} wants pictures of 28x28 pixels; {len(as_digits)} of {len(sources)} had another "

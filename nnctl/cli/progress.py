@@ -98,7 +98,7 @@ def summarize(
         f"test accuracy {100 * result.accuracy:.2f} %{of_synthetic}: {result.errors:,} of {len(result.labels):,} wrong "
         f"({which}), in {seconds:.1f} s"
     )
-    console.result(f"run           {run.path}")
+    console.result(f"run           {console.printable(run.path)}")
     console.result(f"next          {_next(config, run)}")
 
 

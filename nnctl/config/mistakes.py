@@ -66,7 +66,7 @@ def collected(mistakes: Sequence[str], hint: str) -> ConfigError:
     shown = list(mistakes[:MAX_MISTAKES])
     if len(mistakes) > len(shown):
         shown.append(f"and {len(mistakes) - len(shown)} more")
-    return ConfigError("\n  ".join([f"{len(mistakes)} mistakes in the configuration", *shown]), hint)
+    return ConfigError(f"{len(mistakes)} mistakes in the configuration", hint, shown)
 
 
 def mistakes_of(entry: Entry, kinds: Mapping[str, str | None]) -> Iterator[str]:
@@ -120,7 +120,7 @@ def expected(rule: Mapping[str, Any]) -> str:
         return f"a list of at most {rule['maxItems']} entries, each {expected(rule['items'])}"
     if rule["type"] in ("integer", "number"):
         return _expected_number(rule)
-    return {"boolean": "true or false", "null": "null", "string": "non-empty text"}[rule["type"]]
+    return {"boolean": "true or false", "null": "null", "string": "non-empty UTF-8 text"}[rule["type"]]
 
 
 def _expected_number(rule: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +81,7 @@ def load(
             found = _fetch_missing(search, source, folders, mirrors, progress, offline=offline)
         except DataError as error:
             if name == "auto" and not search.complaints:
-                first, *mirrors_faults = error.message.splitlines()
-                why = mirrors_faults[0].strip() if mirrors_faults else first
+                why = error.details[0] if error.details else error.message
                 reason = f"{source.title} is not in {folders[0]}, nor to be had: {why}"
                 return dataclasses.replace(_load_drawn(directory, warn), fallback=reason)
             raise _unusable(source, directory, search, error) from error
@@ -226,10 +224,8 @@ def _unusable(source: Source, directory: Path, search: Search, error: DataError)
     lines = []
     for file in search.missing:
         lines += [str(bad) for bad in search.rejected[file.name]] or [f"{file.name}.gz is missing"]
-    lines += error.message.splitlines()
-    return DataError(
-        f"cannot load {source.title} from {directory}\n" + textwrap.indent("\n".join(lines), "  "), error.hint
-    )
+    lines += [error.message, *(f"  {detail}" for detail in error.details)]
+    return DataError(f"cannot load {source.title} from {directory}", error.hint, lines)
 
 
 def _load_drawn(directory: Path, warn: Warn | None) -> Dataset:

@@ -167,6 +167,7 @@ def test_debug_shows_the_traceback_and_then_the_message(cli: Cli) -> None:
     [
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 6, "not enough memory"),
+        (ImportError("libopenblas.so: cannot allocate memory"), 6, "cannot load a library: libopenblas.so: cannot"),
         (PermissionError(13, "Permission denied", "some/file"), 6, "some/file: Permission denied"),
     ],
 )

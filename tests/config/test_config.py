@@ -45,8 +45,8 @@ def refusal(load):
         with pytest.raises(ConfigError) as caught:
             load(*arguments, **keywords)
         assert caught.value.hint
-        assert all(line.isprintable() for line in caught.value.message.split("\n"))
-        return caught.value.message
+        assert all(line.isprintable() for line in str(caught.value).split("\n"))
+        return str(caught.value)
 
     return message
 
@@ -155,9 +155,9 @@ THREADS = "auto or a whole number from 1 to 1024"
         ("data.validation", "59_001", "a whole number from 0 to 59999", "'59_001'"),
         ("data.offline", "yes", "true or false", "'yes'"),
         ("data.offline", "1", "true or false", "1"),
-        ("data.dir", "5", "non-empty text", "5"),
-        ("data.dir", "''", "non-empty text", "''"),
-        ("data.dir", r'"a\0b"', "non-empty text", r"'a\x00b'"),
+        ("data.dir", "5", "non-empty UTF-8 text", "5"),
+        ("data.dir", "''", "non-empty UTF-8 text", "''"),
+        ("data.dir", r'"a\0b"', "non-empty UTF-8 text", r"'a\x00b'"),
         ("network.activation", "rellu", "relu, sigmoid or tanh", "'rellu'; did you mean relu?"),
         ("network.activation", "TANH", "relu, sigmoid or tanh", "'TANH'; did you mean tanh?"),
         ("network.activation", "swish", "relu, sigmoid or tanh", "'swish'"),
@@ -561,14 +561,14 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers()
 
 
 def test_a_folder_whose_name_is_not_unicode_is_refused_and_not_garbled(refusal):
-    message = r"--data-dir: data.dir: must be non-empty text, not '/mnt/\udcff'"
+    message = r"--data-dir: data.dir: must be non-empty UTF-8 text, not '/mnt/\udcff'"
     assert refusal(None, options={"data.dir": "/mnt/\udcff"}) == message
 
 
 def test_a_mapping_with_mistakes_is_refused_in_the_same_words():
     with pytest.raises(ConfigError, match="2 mistakes") as caught:
         config.from_mapping({"train": {"epochs": 0}, "sede": 1}, where="last.npz")
-    assert "last.npz: sede: unknown key; did you mean seed?" in caught.value.message
+    assert "last.npz: sede: unknown key; did you mean seed?" in str(caught.value)
 
 
 def test_the_starter_is_the_default_and_explains_every_key(load):
@@ -652,7 +652,7 @@ def refusal_of(*arguments, **keywords) -> str:
     try:
         config.load(*arguments, **keywords)
     except ConfigError as error:
-        return error.message
+        return str(error)
     return ""
 
 

@@ -283,7 +283,7 @@ def test_a_damaged_file_that_cannot_be_replaced_is_an_error_even_for_auto(name, 
     spoil(put(tmp_path))
     with pytest.raises(DataError) as caught:
         load(name, tmp_path)
-    first, file, *_ = caught.value.message.splitlines()
+    first, file, *_ = str(caught.value).splitlines()
     assert first == f"cannot load MNIST from {tmp_path}"
     assert file.startswith(f"  {tmp_path / TRAIN}.gz ")
     assert SPOILT[spoil] in file
@@ -311,7 +311,7 @@ def test_the_error_tells_the_whole_story(refusing, tmp_path):
     (tmp_path / f"{TEST}.gz").unlink()
     with pytest.raises(DataError) as caught:
         load("mnist", tmp_path, mirrors=["not-a-url"])
-    message = caught.value.message
+    message = str(caught.value)
     assert f"holds {TEST} of MNIST" in message
     assert f"  {TEST}.gz is missing" in message
     assert re.search(r"^ +not-a-url: not a usable", message, re.MULTILINE)
