@@ -35,11 +35,11 @@ DOORWAYS: dict[str, set[str]] = {
     "click": {"cli"},
     "filelock": {"durable"},
     "pydantic": {"config.models", "config.mistakes"},
-    "requests": {"data.download"},
+    "requests": {"data.mirror"},
     "threadpoolctl": {"blas"},
     "tomllib": {"config.files"},
     "tqdm": {"cli"},
-    "urllib3": {"data.download"},
+    "urllib3": {"data.mirror"},
     "yaml": {"config.files"},
     "zipfile": {"npz", "checkpoint"},
 }

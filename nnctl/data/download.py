@@ -9,32 +9,21 @@ so a thread of its own talks to the mirror, and the caller's thread holds the cl
 from __future__ import annotations
 
 import hashlib
-import http.client
-import ipaddress
 import queue
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 
-import requests
-import urllib3
-
-from nnctl import __version__
 from nnctl.data.cache import locked
+from nnctl.data.mirror import FaultError, fault, receive
 from nnctl.durable import whole_file
 from nnctl.errors import DataError
 
 Progress = Callable[[str, int, int], None]  # file name, bytes done, bytes in all; starts anew with the next mirror
 _Items = queue.SimpleQueue[bytes | Exception | None]
-
-_PIECE = 2**16  # bytes
-_MAX_REDIRECTS = 5
-_HEADERS = {"User-Agent": f"nnctl/{__version__}", "Accept-Encoding": "identity"}  # the bytes as they were published
 
 
 @dataclass(frozen=True)
@@ -61,14 +50,6 @@ class Limits:
     window: float = 10.0
     window_bytes: int = 500_000
     total: float = 170.0
-
-
-class _FaultError(Exception):
-    """A mirror has failed; `lasting` if trying it for another file would only waste time."""
-
-    def __init__(self, reason: str, *, lasting: bool = False) -> None:
-        super().__init__(reason)
-        self.lasting = lasting
 
 
 def download(
@@ -130,18 +111,18 @@ class _Fetch:
                 continue
             try:
                 return self.from_mirror(mirror, file, path)
-            except _FaultError as fault:
+            except FaultError as fault:
                 faults[mirror] = str(fault)
                 if fault.lasting:
                     self.given_up[mirror] = str(fault)
-        reasons = [f"  {_shown(mirror)}: {reason}" for mirror, reason in faults.items()]
         raise DataError(
-            "\n".join([f"cannot fetch {file.name}, no mirror delivered it", *reasons]),
+            f"cannot fetch {file.name}, no mirror delivered it",
             "check the network and HTTPS_PROXY, name another mirror in NNCTL_MIRRORS, or put the files there yourself",
+            [f"{_shown(mirror)}: {reason}" for mirror, reason in faults.items()],
         )
 
     def from_mirror(self, mirror: str, file: RemoteFile, path: Path) -> None:
-        """Fetch one file from one mirror; raises _FaultError, and then `path` is as it was before."""
+        """Fetch one file from one mirror; raises FaultError, and then `path` is as it was before."""
         items: _Items = queue.SimpleQueue()
         abandoned = threading.Event()
         arguments = (f"{mirror.rstrip('/')}/{file.name}", file.size, self.limits, items, abandoned)
@@ -156,11 +137,11 @@ class _Fetch:
                     if self.progress is not None:
                         self.progress(file.name, min(done, file.size), file.size)
                 if done > file.size:
-                    raise _FaultError(f"sent more than the {file.size:,} bytes of the file")
+                    raise FaultError(f"sent more than the {file.size:,} bytes of the file")
                 if done < file.size:
-                    raise _FaultError(f"ended after {done:,} of {file.size:,} bytes")
+                    raise FaultError(f"ended after {done:,} of {file.size:,} bytes")
                 if digest.hexdigest() != file.sha256:
-                    raise _FaultError("sent other bytes than the published ones: their SHA-256 differs")
+                    raise FaultError("sent other bytes than the published ones: their SHA-256 differs")
         finally:
             abandoned.set()
 
@@ -176,11 +157,11 @@ class _Fetch:
             except queue.Empty:
                 if time.monotonic() >= self.deadline:
                     complaint = f"not done when the {limits.total:g} s for the whole fetch were over"
-                raise _FaultError(complaint, lasting=True) from None
+                raise FaultError(complaint, lasting=True) from None
             if item is None:
                 return
             if isinstance(item, Exception):
-                raise _fault(item) from item
+                raise fault(item) from item
             received += len(item)
             if not item or received >= limits.window_bytes:
                 window_end = time.monotonic() + limits.window
@@ -190,109 +171,19 @@ class _Fetch:
 
 
 def _receive(url: str, size: int, limits: Limits, items: _Items, abandoned: threading.Event) -> None:
-    """Put a file into `items` as it arrives: b"" when it begins, its pieces (at most one byte too many), None.
+    """Put a file into `items` as it arrives, and None at its end; an exception ends it instead.
 
-    An exception ends it instead. Runs in a thread of its own; a daemon, as nothing can wake a name lookup.
+    Runs in a thread of its own; a daemon, as nothing can wake a name lookup.
     """
     try:
-        with _Session() as session, _answer(session, url, size, limits) as response:
-            items.put(b"")
-            left = size + 1
-            while left and not abandoned.is_set():
-                # not iter_content(), which would unpack what a server labels as Content-Encoding: gzip
-                piece = response.raw.read(min(_PIECE, left), decode_content=False)
-                if not piece:
-                    break
-                items.put(piece)
-                left -= len(piece)
+        # the caller has left by the time this is over: it ends an abandoned thread
+        for piece in receive(url, size, timeout=limits.answer + limits.window):
+            items.put(piece)
+            if abandoned.is_set():
+                break
         items.put(None)
     except Exception as error:
         items.put(error)
-
-
-class _Session(requests.Session):
-    """Leave redirects to `_answer`: `requests` reads and unpacks the body of a redirect, however long it is."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        return None
-
-
-def _answer(session: requests.Session, url: str, size: int, limits: Limits) -> requests.Response:
-    """Ask for a file, follow redirects, and look at the headers before reading any further."""
-    for _ in range(_MAX_REDIRECTS + 1):
-        # a proxy for the outside world cannot know this machine's own servers
-        proxies = {"http": "", "https": ""} if _is_loopback(url) else None
-        timeout = limits.answer + limits.window  # the caller has left by then: it ends an abandoned thread
-        response = session.get(url, headers=_HEADERS, stream=True, timeout=timeout, proxies=proxies)
-        if not response.is_redirect:
-            break
-        response.close()
-        url = urljoin(url, response.headers["Location"])
-    else:
-        raise _FaultError(f"redirects more than {_MAX_REDIRECTS} times")
-    try:
-        if response.status_code != requests.codes.ok:
-            phrase = http.client.responses.get(response.status_code, "")  # the server's own may hold anything
-            raise _FaultError(f"HTTP {response.status_code} {phrase}".rstrip())
-        if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise _FaultError("sent a web page instead of the file")
-        length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) != size:
-            raise _FaultError(f"offers {int(length):,} bytes instead of {size:,}")
-    except _FaultError:
-        response.close()
-        raise
-    return response
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
-# The first type that fits tells what happened; requests' own messages are long, and show the URL.
-_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    (_ADDRESS, "not a usable http:// or https:// address"),
-    (requests.exceptions.SSLError, "no secure connection"),
-    (requests.exceptions.ProxyError, "the proxy refused or cannot be reached"),
-    (requests.exceptions.ConnectionError, "the connection failed"),
-    (urllib3.exceptions.HTTPError, "the connection broke off within the file"),
-    (http.client.HTTPException, "not a valid HTTP answer"),
-    (OSError, "the connection failed"),
-    (ValueError, "not a valid HTTP answer"),
-)
-
-
-def _fault(error: Exception) -> _FaultError:
-    """Tell in plain words how a mirror failed; anything but a failure of the network is a bug, and raised again."""
-    if isinstance(error, _FaultError):
-        return error
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            cause = _cause(error)
-            return _FaultError(
-                f"{reason}: {cause}" if cause else reason,
-                lasting=isinstance(error, requests.exceptions.ConnectionError),
-            )
-    raise error
-
-
-def _cause(error: BaseException) -> str:
-    """What lies below an error of `requests`, as far as it helps."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, http.client.BadStatusLine):
-            return "no valid HTTP answer"
-        if isinstance(below, socket.gaierror):
-            return "its name cannot be resolved"
-        if isinstance(below, OSError) and below.errno is not None and below.strerror:
-            return below.strerror
-        below = below.__cause__ or below.__context__
-    return ""
 
 
 def _shown(mirror: str) -> str:

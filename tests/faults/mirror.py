@@ -384,10 +384,10 @@ FAULTS = {
     "dripping headers": Manner(_dripping_headers, "no answer within 6 s", slow=True),
 }
 WRAPPINGS = {
-    "endless interim answers": Manner(_interim_answers, "."),
     "endless trailer": Manner(_endless_trailer, "."),
     "every byte in 60 kB of chunk": Manner(_wrapped_bytes, "."),
 }
+PROMISING = Manner(_interim_answers, ".")
 GOOD = Manner(good, "")
 MUTATED = Manner(_mutated, ".")
 

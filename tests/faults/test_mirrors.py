@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 from faulty import FULL, amount, assert_spoken, start
-from mirror import FAULTS, GOOD, MUTATED, WRAPPINGS, Manner, Mirrors, label, paced
+from mirror import FAULTS, GOOD, MUTATED, PROMISING, WRAPPINGS, Manner, Mirrors, label, paced
 
 from nnctl.data.sources import DATASETS
 
@@ -195,8 +195,7 @@ def test_a_mirror_that_is_hardly_fast_enough_is_given_up_within_three_minutes(mi
     assert [path.name for path in (tmp_path / "d" / "mnist").iterdir()] == [".lock"]
 
 
-@pytest.mark.xfail(strict=True, reason="what a mirror sends around a file is bounded in time, but not in bytes")
-@pytest.mark.parametrize("kind", list(WRAPPINGS) if FULL else ["every byte in 60 kB of chunk"])
+@pytest.mark.parametrize("kind", WRAPPINGS)
 def test_what_is_sent_around_a_file_is_bounded_too(kind: str, mirrors: Mirrors, tmp_path: Path) -> None:
     cache = tmp_path / "d" / "mnist"
     cache.mkdir(parents=True)
@@ -205,6 +204,14 @@ def test_what_is_sent_around_a_file_is_bounded_too(kind: str, mirrors: Mirrors, 
     bad = {kind: mirrors.url(WRAPPINGS[kind])}
     run(*fetching(bad.values()), cwd=tmp_path, mirrors=mirrors)
     assert_bounded(mirrors, bad)
+
+
+@pytest.mark.skipif(not FULL, reason="needs FAULTS=full, as it takes 6 s: no mirror promised an answer for ever")
+def test_a_mirror_that_promises_an_answer_for_ever_is_left(mirrors: Mirrors, tmp_path: Path) -> None:
+    bad, good = mirrors.url(PROMISING), mirrors.url(GOOD)
+    done = run(*fetching([bad, good]), cwd=tmp_path, mirrors=mirrors)
+    assert done.returncode == 0, done.stderr
+    assert wrong_files(tmp_path / "d" / "mnist") == []
 
 
 # 2. damaged caches
