@@ -150,6 +150,7 @@ class Training:
             ConfigError: this configuration would not repeat what the checkpoint `name` has done so far.
             CheckpointError: the checkpoint contradicts its own configuration.
         """
+        build.trained_network(checkpoint, name)
         meta = checkpoint.meta
         changed = _changed(self.plan.config, meta.config)
         if meta.epoch > self.plan.epochs:

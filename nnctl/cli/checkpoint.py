@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnctl.cli import console, options
 from nnctl.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from nnctl.checkpoint import Checkpoint
 
 
 @click.group()
@@ -25,7 +28,7 @@ def info(target: Path | None, as_json: bool) -> None:
     from nnctl import rundir
 
     path = rundir.find_checkpoint(target)
-    loaded = checkpoints.load(path)
+    loaded = _load(path)
     meta = loaded.meta
     arrays = {name: list(array.shape) for name, array in loaded.arrays().items()}
     report: dict[str, Any] = {
@@ -43,7 +46,7 @@ def info(target: Path | None, as_json: bool) -> None:
         console.result_json(report | {"config": meta.config, "history": meta.history})
         return
     position = f" and {meta.batch} batches" if meta.batch else ""
-    console.result(f"checkpoint  {path}")
+    console.result(f"checkpoint  {console.printable(path)}")
     console.result(f"digest      {report['digest']}")
     version = console.printable(f"{meta.about.get('nnctl')!s:.20}")
     console.result(f"trained     {meta.epoch} epochs{position}, {meta.step:,} steps, by nnctl {version}")
@@ -61,26 +64,19 @@ def info(target: Path | None, as_json: bool) -> None:
 @options.as_json
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of checkpoints; a run directory stands for all that it holds."""
-    from nnctl import build
-    from nnctl import checkpoint as checkpoints
-
     failed = 0
-    files = [file for path in paths for file in (sorted(path.glob("checkpoints/*.npz")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in sorted(path.glob("checkpoints/*.npz")) or [path]]
     for path in files:
         entry: dict[str, Any] = {"path": str(path), "ok": True}
         try:
-            loaded = checkpoints.load(path)
-            build.trained_network(loaded, str(path))
-            entry["digest"] = loaded.digest()
+            entry["digest"] = _load(path).digest()
         except CheckpointError as error:
             failed += 1
             entry |= {"ok": False, "error": error.message}
         if as_json:
             console.result_json(entry)
         else:
-            console.result(f"{path}: ok" if entry["ok"] else f"damaged: {entry['error']}")
-    if not files:
-        raise CheckpointError("there is no checkpoint in those folders", "name run directories or .npz files")
+            console.result(console.printable(f"{path}: ok" if entry["ok"] else f"damaged: {entry['error']}"))
     if failed:
         raise CheckpointError(f"{failed} of {len(files)} checkpoints cannot be used", "train again, or restore a copy")
 
@@ -92,12 +88,21 @@ def digest(target: Path | None) -> None:
 
     Equal digests mean the same settings, weights and position, and so the same future on the same data.
     """
-    from nnctl import checkpoint as checkpoints
     from nnctl import rundir
 
     found = rundir.find_checkpoint(target)
     if target is not None and not target.is_dir():
-        console.result(checkpoints.load(found).digest())
+        console.result(_load(found).digest())
         return
     for path in sorted(found.parent.glob("*.npz")):
-        console.result(f"{checkpoints.load(path).digest()}  {path}")
+        console.result(f"{_load(path).digest()}  {console.printable(path)}")
+
+
+def _load(path: Path) -> Checkpoint:
+    """Read a checkpoint, and see whether the network that it describes is the one whose arrays it holds."""
+    from nnctl import build
+    from nnctl import checkpoint as checkpoints
+
+    loaded = checkpoints.load(path)
+    build.trained_network(loaded, str(path))
+    return loaded

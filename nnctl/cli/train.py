@@ -140,11 +140,12 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
     if not quiet:
         progress.announce(config, training, dataset, len(examples), len(validation))
     bar = progress.TrainingBar(training.step, training.plan.epochs * training.plan.steps_per_epoch, shown=not quiet)
-    with bar, _stop_asked() as stop, _early_end_noted(run, info):
-        for report in fit(training, examples, validation, save=save, stop=stop, progress=bar.watch):
-            run.append_metrics(vars(report))
-            bar.write(progress.row(report, config.train.epochs))
-    result = _test(training, run, Examples(dataset.test_images, dataset.test_labels))
+    with _early_end_noted(run, info):
+        with bar, _stop_asked() as stop:
+            for report in fit(training, examples, validation, save=save, stop=stop, progress=bar.watch):
+                run.append_metrics(vars(report))
+                bar.write(progress.row(report, config.train.epochs))
+        result = _test(training, run, Examples(dataset.test_images, dataset.test_labels))
     final = training.checkpoint({})
     info |= _outcome(final, result)
     run.write_info(info)
@@ -192,6 +193,7 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
     if training.best is not None and not run.best.exists():
         raise CheckpointError(f"{run.best}: is missing", "restore it from a copy, or start a new run")
     run.rewind_metrics(training.history)
+    run.remove_older(training.plan.config["train"]["keep"])  # of which a kill may have left one too many
     info |= {key: earlier[key] for key in ("started", "fallback", "extended") if key in earlier}
 
     epochs, before = training.plan.epochs, checkpoint.flat(saved.meta.config).get("train.epochs")
@@ -235,13 +237,14 @@ def _test(training: Training, run: RunDir, examples: Any) -> Evaluation:
 
 @contextlib.contextmanager
 def _early_end_noted(run: RunDir, info: dict[str, Any]) -> Iterator[None]:
-    """Let run.json say how training ended, if it was not by finishing."""
+    """Let run.json say how a run ended, if it was not by finishing."""
     try:
         yield
     except BaseException as error:
         if isinstance(error, StoppedError):
             error.hint = f"go on with: {shlex.join(['nnctl', 'train', '--resume', '--run-dir', str(run.path)])}"
-        status = {StoppedError: "stopped", DivergedError: "diverged"}.get(type(error), "failed")
+        stopped = isinstance(error, StoppedError | SystemExit | KeyboardInterrupt)
+        status = "stopped" if stopped else "diverged" if isinstance(error, DivergedError) else "failed"
         with contextlib.suppress(StorageError):  # the disk may be what failed
             run.write_info(info | {"status": status})
         raise

@@ -1,11 +1,14 @@
 """`nnctl checkpoint`: what a file holds, whether it is whole, and the number that identifies it."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import filelock
 import pytest
+
+from nnctl import checkpoint
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -64,6 +67,35 @@ def test_verify_names_the_damaged_among_the_good(as_json: bool, cli: Cli, own_ru
     else:
         assert first.startswith(f"damaged: {best}: ")
         assert second == f"{last}: ok"
+
+
+def test_a_folder_without_a_checkpoint_is_not_passed_over(cli: Cli, own_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, err = cli("checkpoint", "verify", own_run / "checkpoints" / "last.npz", tmp_path / "empty")
+    assert code == 4
+    assert out.splitlines()[1].startswith(f"damaged: {tmp_path / 'empty'}: ")
+    assert "1 of 2 checkpoints" in err
+
+
+@pytest.mark.parametrize("command", ["info", "digest", "verify"])
+def test_a_checkpoint_whose_arrays_are_not_those_of_its_configuration_is_refused(
+    command: str, cli: Cli, own_run: Path
+) -> None:
+    path = own_run / "checkpoints" / "last.npz"
+    saved = checkpoint.load(path)
+    config = saved.meta.config | {"network": saved.meta.config["network"] | {"hidden": [17]}}
+    checkpoint.save(path, dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, config=config)))
+    code, out, err = cli("checkpoint", command, path)
+    assert code == 4
+    assert "its configuration does not fit its arrays" in out + err
+
+
+def test_a_name_of_two_lines_stays_on_one(cli: Cli, own_run: Path) -> None:
+    odd = own_run.with_name("odd\nname")
+    own_run.rename(odd)
+    code, out, _ = cli("checkpoint", "verify", odd)
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "odd\\nname" in out
 
 
 @pytest.mark.parametrize("command", ["info", "digest"])

@@ -357,6 +357,30 @@ def test_a_signal_too_late_for_the_last_step_has_its_usual_effect() -> None:
     assert heard == [signal.SIGTERM]
 
 
+def test_a_signal_while_the_test_accuracy_is_measured_leaves_a_stopped_run(
+    cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*_: object) -> None:
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nnctl.cli.train._test", terminated)
+        assert cli("train", *small, "--run-dir", "run")[0] == 143
+    assert info(Path("run"))["status"] == "stopped"
+    assert cli("train", "--resume", "--run-dir", "run")[0] == 0
+    assert info(Path("run"))["status"] == "finished"
+
+
+def test_going_on_removes_what_a_kill_left_beyond_the_number_to_keep(cli: Cli, small: Small) -> None:
+    settings = (*small, "--set=train.checkpoint_every=4", "--set=train.keep=2", "--run-dir", "run")
+    assert cli("train", *settings)[0] == 0
+    folder = Path("run/checkpoints")
+    (kept,) = folder.glob("step-*.npz")
+    (folder / "step-000000001.npz").write_bytes(kept.read_bytes())
+    assert cli("train", "--resume", "--run-dir", "run")[0] == 0
+    assert list(folder.glob("step-*.npz")) == [kept]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
