@@ -18,15 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty import FULL, SMALL, amount, on_linux
+from faulty import SMALL, amount, on_linux
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_hostile_images import Outcome, a_socket, assert_in_bounds, assert_refused, measured
+from measure import Outcome, assert_in_bounds, assert_refused, measured
+from odd_things import ODD_THINGS
 
 from nnctl.data import idx
 from nnctl.errors import DataError
-
-pytestmark = pytest.mark.skipif(not FULL, reason="needs FAULTS=full: no data files were damaged on purpose")
 
 FILES = {  # bytes unpacked, and packed as they are published
     "train-images-idx3-ubyte": (47_040_016, 9_912_422),
@@ -107,12 +106,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "ZIP": holding(lambda: b"PK\3\4" + bytes(1000)),
     "60 MB of zeros": great(60_000_000),
     "5 GB of zeros": great(5_000_000_000),
-    "folder": Path.mkdir,
-    "FIFO": os.mkfifo,
-    "socket": a_socket,
-    "device": lambda path: path.symlink_to("/dev/zero"),
-    "memory": lambda path: path.symlink_to("/proc/self/mem"),
-    "link to itself": lambda path: path.symlink_to(path.name),
+    **{name: make for name, make in ODD_THINGS.items() if name != "link to nothing"},
 }
 
 
@@ -133,7 +127,7 @@ def test_a_hostile_file_is_refused_by_its_name(name: str, data: Path) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("name", ["empty", "FIFO", "device", "link to itself", "socket"][: amount(2, 5)])
+@pytest.mark.parametrize("name", ["empty", "pipe", "link to zeros", "link to itself", "socket"][: amount(2, 5)])
 def test_what_is_no_folder_holds_no_data(name: str, tmp_path: Path) -> None:
     HOSTILE[name](tmp_path / "data")
     for command in COMMANDS:
@@ -145,8 +139,8 @@ def test_what_is_no_folder_holds_no_data(name: str, tmp_path: Path) -> None:
 @on_linux
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("n" * 300, 6), ("\x1b[31m", 3), ("not UTF-8 \udcff", 2)],  # no key can hold the last one
-    ids=["too long", "red", "not UTF-8"],
+    [("n" * 300, 6), ("two\nlines", 3), ("\x1b[31m", 3), ("not UTF-8 \udcff", 2)],  # no key can hold the last one
+    ids=["too long", "two lines", "red", "not UTF-8"],
 )
 def test_a_data_folder_of_an_odd_name_is_told_in_one_message(name: str, code: int, tmp_path: Path) -> None:
     outcome = measured(*COMMANDS[1], "--data-dir", name, cwd=tmp_path)
