@@ -43,8 +43,12 @@ def write(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            data = array.astype(array.dtype.newbyteorder("<")).tobytes()
-            archive.writestr(info, _header(array.dtype, array.shape) + data)
+            header = _header(array.dtype, array.shape)
+            values = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            info.file_size = len(header) + values.nbytes
+            with archive.open(info, "w") as member:  # without a copy of the values
+                member.write(header)
+                member.write(values.data)
 
 
 class Archive:

@@ -137,8 +137,8 @@ def _report(error: BaseException) -> int:
             where = error.filename or "standard output"  # the one stream that the library has no name for
             return _report(StorageError.from_os_error(f"use {where}", error))
         case ImportError():
-            what = str(error).strip().partition("\n")[0]
-            return _report(StorageError(f"cannot load a library: {what}", "install nnctl again; is memory short?"))
+            cause = error.__cause__ or error  # NumPy writes a page of advice around it
+            return _report(StorageError(f"cannot load a library: {cause}", "install nnctl again; is memory short?"))
         case MemoryError():
             return _report(StorageError("not enough memory", "choose a smaller network or batch"))
         case _:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,13 @@ def straced(options: list[str], *arguments: object, cwd: Path, **variables: str)
         cwd: the folder to run in.
         variables: of the environment.
     """
+    return behind(["strace", "-f", "-o", str(cwd / "trace"), *options], *arguments, cwd=cwd, **variables)
+
+
+def behind(prefix: Sequence[str], *arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run nnctl behind the words of a program that runs it."""
     return subprocess.run(
-        ["strace", "-f", "-o", str(cwd / "trace"), *options, *NNCTL, *map(str, arguments)],
+        [*prefix, *NNCTL, *map(str, arguments)],
         cwd=cwd,
         env=environment(**variables),
         stdin=subprocess.DEVNULL,

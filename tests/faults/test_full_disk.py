@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from faulty import NNCTL, SMALL, amount, on_linux
-from process import environment, run_nnctl
+from faulty import SMALL, amount, behind, on_linux
+from process import run_nnctl
 from pytest_httpserver import HTTPServer
 
 pytestmark = on_linux
@@ -183,17 +183,8 @@ class Place:
     def run(self, arguments: Sequence[object], more: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run nnctl there, where no mirror but this machine's own can be reached."""
         nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-        return subprocess.run(
-            [*self.prefix, *more, *NNCTL, *map(str, arguments)],
-            env=environment(**nowhere, **{name.upper(): value for name, value in nowhere.items()}),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        variables = nowhere | {name.upper(): value for name, value in nowhere.items()}
+        return behind([*self.prefix, *more], *arguments, cwd=Path("/"), **variables)
 
 
 def need(*programs: str) -> None:
