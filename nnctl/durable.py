@@ -16,7 +16,8 @@ from typing import BinaryIO
 from nnctl.errors import NnctlError, StorageError
 
 _PREFIX, _SUFFIX = ".nnctl-", ".tmp"
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}  # of file systems that know none, such as FAT
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV}  # such as FAT, which knows none
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}  # such as some network file systems
 
 
 @contextlib.contextmanager
@@ -32,6 +33,8 @@ def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iter
     """
     try:
         path = Path(os.path.realpath(path))  # which asks for the working directory, and that may be gone
+        if path.exists() and not path.is_file():  # a device or a pipe; and nothing may replace a folder
+            raise StorageError(f"cannot write {path}: it is no regular file", "choose another name")
         temporary = path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
         try:
             with temporary.open("xb") as file:
@@ -63,7 +66,7 @@ def link(path: Path, name: Path) -> None:
         StorageError: the file system refused.
     """
     try:
-        name.hardlink_to(path)
+        name.hardlink_to(os.path.realpath(path))
         sync_folder(name.parent)
     except OSError as error:
         if error.errno not in _NO_LINKS:
@@ -93,13 +96,24 @@ def make_folder(path: Path) -> None:
         raise StorageError.from_os_error(f"create the folder {path}", error) from error
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is one for sure; what else it may be, reading it will tell."""
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut; Windows neither needs nor allows it."""
+    """Make the names in a folder survive a power cut; not all systems need or allow it, Windows does neither."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(descriptor)
 
@@ -124,6 +138,10 @@ def locked(folder: Path, timeout: float, busy: NnctlError) -> Iterator[None]:
         lock.acquire(timeout=timeout)
     except filelock.Timeout as error:
         raise busy from error
+    except NotImplementedError as error:
+        raise StorageError(
+            f"cannot lock {folder}: its file system keeps no locks", "choose a folder on this machine"
+        ) from error
     except OSError as error:
         raise StorageError.from_os_error(f"lock {folder}", error) from error
     try:

@@ -6,11 +6,12 @@ array says its shape and type, and the member must begin with the very header th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,15 @@ _END = 22  # bytes of the last record of a zip without a comment
 
 class RefusedError(Exception):
     """Why a file is not accepted."""
+
+
+@contextlib.contextmanager
+def _refusing_what_is_broken() -> Iterator[None]:
+    """Turn all that zipfile raises, where a file is no zip or not a whole one, into a RefusedError."""
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, RuntimeError, OverflowError) as error:
+        raise RefusedError(f"is not a whole checkpoint ({error})") from error
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -39,16 +49,30 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def write(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write arrays as members `<name>.npy`; their date is fixed, so that equal arrays make equal files."""
+    """Write arrays as members `<name>.npy`; their date is fixed, so that equal arrays make equal files.
+
+    Raises:
+        OSError: the file system refused.
+    """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            header = _header(array.dtype, array.shape)
-            values = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            header, values = _header(array.dtype, array.shape), _values(array)
             info.file_size = len(header) + values.nbytes
             with archive.open(info, "w") as member:  # without a copy of the values
                 member.write(header)
                 member.write(values.data)
+
+
+def holds(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bool:
+    """Whether these arrays, and no others, can be read from a file to the bit."""
+    try:
+        archive = Archive(file)
+        return archive.names == arrays.keys() and all(
+            archive.read(name, array.dtype, array.shape) == _values(array).tobytes() for name, array in arrays.items()
+        )
+    except RefusedError:
+        return False
 
 
 class Archive:
@@ -62,12 +86,12 @@ class Archive:
 
     Raises:
         RefusedError: it is not such a file.
-        zipfile.BadZipFile, ...: it is no zip at all, or not a whole one.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         size = _checked_size(file)
-        self._zip = zipfile.ZipFile(_Sparing(file))
+        with _refusing_what_is_broken():
+            self._zip = zipfile.ZipFile(_Sparing(file))
         self._members = self._checked(size)
         self.names = self._members.keys()
 
@@ -100,13 +124,18 @@ class Archive:
         return self._members[name].file_size - len(_header(np.dtype(np.uint8), (0,)))
 
     def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-        """The bytes of an array, once its size and header are what this type and shape ask for."""
+        """The bytes of an array.
+
+        Raises:
+            RefusedError: its size or header are not what this type and shape ask for, or it is damaged.
+            KeyError: there is none of this name.
+        """
         header = _header(dtype, shape)
         expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
         member = self._members[name]
         if min(shape, default=0) < 0 or member.file_size != expected:
             raise RefusedError(f"holds {name!r} in another size than its shape asks for")
-        with self._zip.open(member) as file:
+        with _refusing_what_is_broken(), self._zip.open(member) as file:
             if file.read(len(header)) != header:
                 raise RefusedError(f"holds {name!r} with another header than its shape asks for")
             return b"".join(iter(lambda: file.read(_MAX_DIRECTORY), b""))
@@ -133,6 +162,11 @@ def _checked_size(file: BinaryIO) -> int:
     if len(end) < _END or not end.startswith(b"PK\5\6") or not end.endswith(b"\0\0"):
         raise RefusedError("is not a whole checkpoint: it does not end as a zip does")
     return size
+
+
+def _values(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Its numbers as they stand in a file: row by row, the lowest byte first."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:

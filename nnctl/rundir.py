@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from nnctl import durable
 from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
 
+KEPT = re.compile(r"step-\d{9,}\.npz")
 RUNS = Path("runs")
 """Where runs are made, and looked for, unless a directory is named."""
 
@@ -59,7 +61,8 @@ class RunDir:
     @property
     def used(self) -> bool:
         """Whether a run has begun here."""
-        return any(path.exists() for path in (self.config, self.info, self.metrics, self.last, self.best))
+        own = (self.config, self.info, self.metrics, self.last, self.best, *self._kept())
+        return any(path.exists() for path in own)
 
     def trained(self) -> bool:
         """Whether an epoch has been finished here."""
@@ -82,9 +85,14 @@ class RunDir:
 
     def remove_older(self, keep: int) -> None:
         """Of the checkpoints kept under names of their own, leave the newest; last.npz counts as one of `keep`."""
-        kept = sorted(self.last.parent.glob("step-*.npz"))
+        kept = self._kept()
         for path in kept[: max(0, len(kept) - (keep - 1))]:
             durable.remove(path)
+
+    def _kept(self) -> list[Path]:
+        """The checkpoints that bear names of their own, the oldest first; a file of any other name is not ours."""
+        steps = {path: KEPT.fullmatch(path.name) for path in self.last.parent.glob("step-*.npz")}
+        return sorted((path for path in steps if steps[path]), key=lambda path: int(path.stem.removeprefix("step-")))
 
     def write_config(self, text: str) -> None:
         """Keep the resolved configuration."""
@@ -98,7 +106,7 @@ class RunDir:
         """What `write_info` kept; empty where there is none or it cannot be read."""
         try:
             info = json.loads(self.info.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return info if isinstance(info, dict) else {}
 
@@ -123,7 +131,7 @@ class RunDir:
         for line in lines:
             try:
                 known[json.loads(line)["epoch"]] = line
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # a line cut short by a crash
         kept = [known.get(entry["epoch"], json.dumps(entry).encode()) for entry in history]
         durable.write_whole(self.metrics, b"".join(line + b"\n" for line in kept))
@@ -167,7 +175,7 @@ def find_checkpoint(target: Path | None) -> Path:
 
     Nothing means the newest run that has finished an epoch.
     """
-    if target is not None and not target.is_dir():
+    if target is not None and not durable.is_folder(target):
         return target
     run = RunDir(target) if target is not None else next(filter(RunDir.trained, _newest_first()), None) or newest()
     for path in (run.best, run.last):

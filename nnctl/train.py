@@ -150,7 +150,7 @@ class Training:
             ConfigError: this configuration would not repeat what the checkpoint `name` has done so far.
             CheckpointError: the checkpoint contradicts its own configuration.
         """
-        build.trained_network(checkpoint, name)
+        build.trained_network(checkpoint, name)  # which raises where its arrays are not those of its configuration
         meta = checkpoint.meta
         changed = _changed(self.plan.config, meta.config)
         if meta.epoch > self.plan.epochs:

@@ -1,6 +1,7 @@
 """What every test may ask for: real MNIST, drawn digits, a trained network, and nnctl as users run it."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,14 @@ def _no_nnctl_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("NNCTL_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _usual_signals() -> None:
+    """Programs inherit what is ignored: they must heed signals even if the tests run behind nohup, or by `&`."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ DOORWAYS: dict[str, set[str]] = {
     "tqdm": {"cli"},
     "urllib3": {"data.mirror"},
     "yaml": {"config.files"},
-    "zipfile": {"npz", "checkpoint"},
+    "zipfile": {"npz"},
 }
 HEAVY = ("PIL", "filelock", "numpy", "pydantic", "requests", "threadpoolctl", "tqdm", "yaml")
 

@@ -198,6 +198,52 @@ def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@posix
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(StorageError, match="no regular file"):
+            durable.write_whole(tmp_path / name, b"new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_second_name_stays_with_the_file_though_the_first_is_a_link(tmp_path):
+    (tmp_path / "far").write_bytes(b"old")
+    (tmp_path / "last").symlink_to(tmp_path / "far")
+    durable.link(tmp_path / "last", tmp_path / "kept")
+    durable.write_whole(tmp_path / "last", b"new")
+    assert (tmp_path / "kept").read_bytes() == b"old"
+
+
+@posix
+@pytest.mark.parametrize(("number", "accepted"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_system_that_syncs_no_folders_will_do(monkeypatch, tmp_path, number, accepted):
+    really_sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if accepted:
+        durable.write_whole(tmp_path / "file", b"new")
+    else:
+        with pytest.raises(StorageError, match=os.strerror(number)):
+            durable.write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_file_system_without_locks_is_told_apart_from_a_bug(monkeypatch, tmp_path):
+    def acquire(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    with pytest.raises(StorageError, match="keeps no locks"), durable.locked(tmp_path, 0, StorageError("busy")):
+        pass
+
+
 def test_make_folder_makes_those_above_too_and_minds_none_that_is_there(tmp_path):
     durable.make_folder(tmp_path / "a" / "b")
     durable.make_folder(tmp_path / "a" / "b")

@@ -91,6 +91,28 @@ def test_a_run_in_use_is_refused_at_once_and_free_when_its_holder_is_killed(run)
             assert not run.used
 
 
+def test_only_what_nnctl_has_named_is_kept_and_removed_and_the_oldest_by_number(run):
+    folder = run.last.parent
+    foreign = ["step-final.npz", "step-1000.npz", "step-000000001 copy.npz"]
+    for name in (*foreign, "step-999999998.npz", "step-999999999.npz", "step-1000000000.npz"):
+        (folder / name).write_bytes(b"")
+    run.remove_older(3)
+    assert {path.name for path in folder.iterdir()} == {*foreign, "step-999999999.npz", "step-1000000000.npz"}
+    assert run.used
+    run.remove_older(1)
+    assert {path.name for path in folder.iterdir()} == {*foreign}
+    assert not run.used
+
+
+def test_a_run_json_that_nobody_could_have_written_is_no_run_json(run):
+    for text in ("[" * 200_000, "5", "{"):
+        run.info.write_text(text)
+        assert run.read_info() == {}
+        run.metrics.write_text(text + "\n")
+        run.rewind_metrics([{"epoch": 1}])
+        assert run.metrics.read_text() == '{"epoch": 1}\n'
+
+
 def test_a_lock_is_given_back_at_the_end_even_after_an_error(run):
     with pytest.raises(ValueError, match="a bug"), run:
         raise ValueError("a bug")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnctl import durable
 from nnctl.cli import console, options
 from nnctl.errors import CheckpointError
 
@@ -65,7 +66,9 @@ def info(target: Path | None, as_json: bool) -> None:
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of checkpoints; a run directory stands for all that it holds."""
     failed = 0
-    files = [file for path in paths for file in sorted(path.glob("checkpoints/*.npz")) or [path]]
+    files = []
+    for path in paths:
+        files += (durable.is_folder(path) and sorted(path.glob("checkpoints/*.npz"))) or [path]
     for path in files:
         entry: dict[str, Any] = {"path": str(path), "ok": True}
         try:

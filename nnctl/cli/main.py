@@ -20,10 +20,8 @@ from nnctl.errors import NnctlError, StoppedError, StorageError
 EXIT_INTERNAL = 1
 EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
 
-GARBAGE = (
-    50_000  # objects to wait for: imports make none, and searching what they make takes a tenth of a short command
-)
-
+# objects to wait for: imports make none, and searching what they make takes a tenth of a short command
+GARBAGE = 50_000
 
 COMMANDS = {
     "train": "Train a network.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnctl import durable
 from nnctl.cli import console, options
 from nnctl.errors import ImageError, NnctlError
 
@@ -112,19 +113,11 @@ def _sources(images: tuple[Path, ...]) -> Iterator[tuple[str, Path | None]]:
     for path in images:
         if str(path) == "-":
             yield "standard input", None
-        elif _is_folder(path):
+        elif durable.is_folder(path):
             pictures = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
             yield from ((str(picture), picture) for picture in pictures or [path])
         else:
             yield str(path), path
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether it is one for sure; what else it may be, reading it will tell."""
-    try:
-        return path.is_dir()
-    except OSError:  # such as a name that is too long
-        return False
 
 
 def _read(source: Path | None) -> bytes:
@@ -162,13 +155,12 @@ def _sample(data: bytes, name: str) -> NDArray[np.uint8] | None:
 def _keep(folder: Path, source: Path | None, pixels: NDArray[np.uint8], taken: set[str]) -> None:
     """Save what the network saw beside nothing else of that name in this call."""
     from nnctl.data.image import to_png
-    from nnctl.durable import make_folder, write_whole
 
     stem = source.stem if source is not None else "stdin"
     name = next(n for n in (f"{stem}{i or ''}-28x28.png" for i in ("", *range(2, 10**6))) if n not in taken)
     taken.add(name)
-    make_folder(folder)
-    write_whole(folder / name, to_png(pixels))
+    durable.make_folder(folder)
+    durable.write_whole(folder / name, to_png(pixels))
 
 
 def _answer(

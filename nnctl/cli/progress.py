@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -54,7 +55,8 @@ class TrainingBar:
     def write(self, line: str) -> None:
         """Write a line to standard error, above the bar."""
         if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
+            with contextlib.suppress(OSError):  # the terminal is gone
+                self._bar.write(line, file=sys.stderr)
         elif self._shown:
             console.note(line)
 

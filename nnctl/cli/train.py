@@ -100,7 +100,7 @@ def _settled(config: Config, dataset: Dataset) -> Config:
 
 def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json: bool) -> None:
     """Train in a run directory whose lock is held, then measure the test accuracy and report."""
-    from nnctl import build, checkpoint
+    from nnctl import build
     from nnctl.config import to_yaml
     from nnctl.data.examples import Examples, split
     from nnctl.train import Training, fit
@@ -116,39 +116,27 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
     elif run.trained():
         raise CheckpointError(f"{run.last}: is missing", "restore it from a copy, or start a new run")
 
-    saved_at = training.step if run.last.exists() else None
-
-    def save(training: Training, best: bool) -> None:
-        nonlocal saved_at
-        snapshot = training.checkpoint({key: info[key] for key in ("nnctl", "blas", "data_sha256")})
-        if best:  # before last: a crash in between repeats the epoch and writes both again
-            checkpoint.save(run.best, snapshot)
-        if config.train.keep > 1 and saved_at is not None:
-            run.keep_last(saved_at)
-        checkpoint.save(run.last, snapshot)
-        run.remove_older(config.train.keep)
-        saved_at = training.step
-
+    save = _saving(run, config.train.keep, info, training.step if run.last.exists() else None)
     run.write_config(to_yaml(config))
     if not run.last.exists():
         try:
             save(training, False)  # so that a folder that cannot be written is known before the first epoch
         except StorageError:
-            run.config.unlink(missing_ok=True)  # no run has begun here
+            if not run.last.exists():  # then no run has begun here
+                run.config.unlink(missing_ok=True)
             raise
-    run.write_info(info)
-    if not quiet:
-        progress.announce(config, training, dataset, len(examples), len(validation))
-    bar = progress.TrainingBar(training.step, training.plan.epochs * training.plan.steps_per_epoch, shown=not quiet)
     with _early_end_noted(run, info):
-        with bar, _stop_asked() as stop:
+        run.write_info(info)
+        if not quiet:
+            progress.announce(config, training, dataset, len(examples), len(validation))
+        steps = training.plan.epochs * training.plan.steps_per_epoch
+        with progress.TrainingBar(training.step, steps, shown=not quiet) as bar, _stop_asked() as stop:
             for report in fit(training, examples, validation, save=save, stop=stop, progress=bar.watch):
                 run.append_metrics(vars(report))
                 bar.write(progress.row(report, config.train.epochs))
         result = _test(training, run, Examples(dataset.test_images, dataset.test_labels))
-    final = training.checkpoint({})
-    info |= _outcome(final, result)
-    run.write_info(info)
+        info |= _outcome(training.checkpoint({}), result)
+        run.write_info(info)
     seconds = time.perf_counter() - began
     if as_json:
         console.result_json({"run": str(run.path), **info, "history": training.history, "seconds": seconds})
@@ -156,6 +144,33 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
         if not quiet:
             console.note("")
         progress.summarize(config, run, dataset, training, result, seconds=seconds)
+
+
+def _saving(run: RunDir, keep: int, info: dict[str, Any], saved_at: int | None) -> Callable[[Training, bool], None]:
+    """Give the function that saves a training, and whether it is the best so far, into its run directory.
+
+    Args:
+        run: the directory.
+        keep: how many of the last checkpoints to leave there.
+        info: what is known of the run.
+        saved_at: the step after which its last checkpoint was saved; None if there is none yet.
+    """
+    from nnctl import checkpoint
+
+    about = {key: info[key] for key in ("nnctl", "blas", "data_sha256")}
+
+    def save(training: Training, best: bool) -> None:
+        nonlocal saved_at
+        snapshot = training.checkpoint(about)
+        if best:  # before last: a crash in between repeats the epoch and writes both again
+            checkpoint.save(run.best, snapshot)
+        if keep > 1 and saved_at is not None:
+            run.keep_last(saved_at)
+        checkpoint.save(run.last, snapshot)
+        run.remove_older(keep)
+        saved_at = training.step
+
+    return save
 
 
 def _about(config: Config, dataset: Dataset, training: Training) -> dict[str, Any]:
@@ -190,11 +205,17 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
     if about.get("data_sha256") != info["data_sha256"]:
         raise ConfigError(f"{run.path}: was begun with other data", "give it the files it had, or start a new run")
     training.resume(saved, str(run.last))
-    if training.best is not None and not run.best.exists():
-        raise CheckpointError(f"{run.best}: is missing", "restore it from a copy, or start a new run")
+    if training.best is not None:
+        if not run.best.exists():
+            raise CheckpointError(f"{run.best}: is missing", "restore it from a copy, or start a new run")
+        best = checkpoint.load(run.best).meta
+        cut_short = best.epoch > training.epoch and not training.finished  # by a kill: its epoch will be run again
+        if best.best != training.best and not cut_short:
+            raise CheckpointError(f"{run.best}: is not the best of this run", "restore it from a copy, or start anew")
     run.rewind_metrics(training.history)
-    run.remove_older(training.plan.config["train"]["keep"])  # of which a kill may have left one too many
-    info |= {key: earlier[key] for key in ("started", "fallback", "extended") if key in earlier}
+    info |= {key: earlier[key] for key in ("started", "fallback") if key in earlier}
+    if isinstance(earlier.get("extended"), list):
+        info["extended"] = earlier["extended"]
 
     epochs, before = training.plan.epochs, checkpoint.flat(saved.meta.config).get("train.epochs")
     if epochs != before:
@@ -258,6 +279,7 @@ def _stop_asked() -> Iterator[Callable[[], int | None]]:
     """
     received: list[int] = []
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    usual = {number: handler for number, handler in usual.items() if handler is not signal.SIG_IGN}  # as nohup wishes
 
     def note(number: int, _: FrameType | None) -> None:
         received.append(number)

@@ -176,7 +176,7 @@ def _receive(url: str, size: int, limits: Limits, items: _Items, abandoned: thre
     Runs in a thread of its own; a daemon, as nothing can wake a name lookup.
     """
     try:
-        # the caller has left by the time this is over: it ends an abandoned thread
+        # by such a timeout the caller has left: it is to end this thread
         for piece in receive(url, size, timeout=limits.answer + limits.window):
             items.put(piece)
             if abandoned.is_set():

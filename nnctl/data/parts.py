@@ -37,7 +37,7 @@ def refuse_if_intricate(data: bytes) -> None:
             raise ImageError(f"the picture consists of more than {MAX_PARTS:,} parts", HINT)
         if metadata > MAX_METADATA:
             raise ImageError(f"the picture carries more than {MAX_METADATA // 10**6} MB of metadata", HINT)
-    if comes_in_passes(data) and data.count(bytes([0xFF, START_OF_SCAN])) > MAX_PASSES:
+    if comes_in_passes(data) and _passes(data) > MAX_PASSES:
         raise ImageError(f"the picture comes in more than {MAX_PASSES} passes", HINT)
 
 
@@ -52,6 +52,13 @@ def comes_in_passes(data: bytes) -> bool:
         elif marker == START_OF_SCAN:
             return progressive or int.from_bytes(data[at + 4 : at + 5]) < components
     return False
+
+
+def _passes(jpeg: bytes) -> int:
+    """How many scans a JPEG has; the same bytes in its metadata, or behind its end, are none."""
+    first = next(at for at, marker, _ in _segments(jpeg) if marker == START_OF_SCAN)
+    end = jpeg.find(b"\xff\xd9", first)
+    return jpeg.count(bytes([0xFF, START_OF_SCAN]), first, end if end >= 0 else len(jpeg))
 
 
 # Each walk gives, part after part, the bytes that are no pixels.

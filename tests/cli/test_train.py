@@ -1,6 +1,7 @@
 """`nnctl train`: what a run leaves behind, how it goes on, and how it ends."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import filelock
 import numpy as np
 import pytest
 
-from nnctl import blas, checkpoint
+from nnctl import blas, checkpoint, durable
 from nnctl.cli.train import _stop_asked
 from nnctl.config import load
 
@@ -371,14 +372,50 @@ def test_a_signal_while_the_test_accuracy_is_measured_leaves_a_stopped_run(
     assert info(Path("run"))["status"] == "finished"
 
 
-def test_going_on_removes_what_a_kill_left_beyond_the_number_to_keep(cli: Cli, small: Small) -> None:
-    settings = (*small, "--set=train.checkpoint_every=4", "--set=train.keep=2", "--run-dir", "run")
-    assert cli("train", *settings)[0] == 0
-    folder = Path("run/checkpoints")
-    (kept,) = folder.glob("step-*.npz")
-    (folder / "step-000000001.npz").write_bytes(kept.read_bytes())
+def test_a_best_checkpoint_of_another_run_is_not_taken_for_this_one(cli: Cli, small: Small) -> None:
+    for name, seed in (("run", 1), ("other", 2)):
+        assert cli("train", *small, f"--set=seed={seed}", "--run-dir", name)[0] == 0
+    shutil.copy("other/checkpoints/best.npz", "run/checkpoints/best.npz")
+    code, out, err = cli("train", "--resume", "--run-dir", "run")
+    assert (code, out) == (4, "")
+    assert "best.npz: is not the best of this run" in err
+
+
+def test_a_run_json_that_somebody_edited_stops_no_training(cli: Cli, small: Small) -> None:
+    assert cli("train", *small, "--run-dir", "run")[0] == 0
+    Path("run/run.json").write_text('{"extended": 5}')
+    assert cli("train", "--resume", "--run-dir", "run", "--set=train.epochs=3")[0] == 0
+    assert info(Path("run"))["extended"] == [{"at": 2, "from": 2, "to": 3}]
+
+
+def test_a_first_save_that_was_not_synced_can_be_gone_on_from(
+    cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_sync = durable.sync_folder
+
+    def sync(folder: Path) -> None:
+        if (folder / "last.npz").exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        really_sync(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nnctl.durable.sync_folder", sync)
+        assert cli("train", *small, "--run-dir", "run")[0] == 6
     assert cli("train", "--resume", "--run-dir", "run")[0] == 0
-    assert list(folder.glob("step-*.npz")) == [kept]
+    assert cli("train", *small, "--run-dir", "at once")[0] == 0
+    assert digest(Path("run")) == digest(Path("at once"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_a_signal_that_nohup_has_switched_off_stays_so() -> None:
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _stop_asked() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop() is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")

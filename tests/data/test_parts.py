@@ -116,6 +116,14 @@ def test_a_picture_of_many_passes_is_refused() -> None:
     assert "50 passes" in refusal(scans(60))
 
 
+def test_what_looks_like_a_pass_beside_the_picture_is_none() -> None:
+    progressive, looks_like = encoded(drawn(), "JPEG", progressive=True), b"\xff\xda" * 100
+    film_behind = progressive + looks_like
+    notes_before = progressive[:2] + b"\xff\xe5" + struct.pack(">H", 202) + looks_like + progressive[2:]
+    for data in (film_behind, notes_before):
+        assert read_digit(data, "digit").shape == (28, 28)
+
+
 def test_a_picture_that_comes_colour_by_colour_is_held_whole() -> None:
     data = encoded(Image.new("RGB", (5000, 5000), (255, 255, 255)), "JPEG")
     scan = data.index(b"\xff\xda")

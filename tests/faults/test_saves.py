@@ -72,10 +72,10 @@ class Call:
         """Whether success is right even if it fails.
 
         So it is where it lists a folder to find what may go, or removes what a killed process left behind: the next
-        save or run does so again. And where it makes a folder that is there.
+        save or run does so again. And where it makes a folder or a lock file that is there.
         """
         sweeps = self.kind == "unlink" and self.paths[0].endswith("TEMPORARY")
-        return "O_DIRECTORY" in self.flags or sweeps or (self.kind == "mkdir" and self.in_vain)
+        return "O_DIRECTORY" in self.flags or sweeps or self.in_vain
 
     @property
     def reads(self) -> bool:
