@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -104,7 +105,7 @@ class Checkpoint:
         del state["about"]
         state["config"] = {key: value for key, value in flat(self.meta.config).items() if key not in INCIDENTAL}
         state["arrays"] = {name: _describe(array) for name, array in self.arrays().items()}
-        return hashlib.sha256(_canonical(state)).hexdigest()
+        return _sha256(state)
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -129,10 +130,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("an array holds a number that is not finite")
-        meta["sha256"] = hashlib.sha256(_canonical(meta)).hexdigest()
+        meta["sha256"] = _sha256(meta)
     except ValueError as error:
         raise CheckpointError("a number in the state of training is not finite", "lower the learning rate") from error
-    arrays["meta"] = np.frombuffer(_canonical(meta), np.uint8)
+    text = io.BytesIO()
+    text.writelines(_canonical(meta))
+    arrays["meta"] = np.frombuffer(text.getbuffer(), np.uint8)
 
     def verify(written: Path) -> None:
         with npz.open_regular(written) as file:
@@ -201,7 +204,7 @@ def _read_meta(archive: Archive) -> dict[str, Any]:
     if type(version) is not int:  # 1.0 and true are equal to 1
         raise RefusedError("has a meta entry whose format version is no whole number")
     sha256 = meta.pop("sha256")
-    if hashlib.sha256(_canonical(meta | {"format_version": version})).hexdigest() != sha256:
+    if _sha256(meta | {"format_version": version}) != sha256:
         raise RefusedError("has a damaged meta entry")
     _check_fields(meta)
     return dict(meta)
@@ -216,7 +219,7 @@ def _check_fields(meta: Mapping[str, Any]) -> None:
             raise RefusedError(f"has a meta entry with a wrong kind of {name}")
     if _nested_beyond(_MAX_DEPTH, meta):
         raise RefusedError("has a meta entry nested too deeply")
-    if len(_canonical(meta["config"])) > _MAX_CONFIG:
+    if sum(map(len, _canonical(meta["config"]))) > _MAX_CONFIG:
         raise RefusedError("has a meta entry with a configuration that is too long")
     numbers = [meta["epoch"], meta["batch"], meta["step"], *meta["totals"].values()]
     numbers += [entry["epoch"] for entry in meta["history"]]
@@ -266,18 +269,32 @@ def _describe(array: Array) -> dict[str, Any]:
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
 
 
-def _canonical(fields: Mapping[str, Any]) -> bytes:
-    """A JSON object in one spelling; raises ValueError on a number that is not finite.
+def _sha256(fields: Mapping[str, Any]) -> str:
+    """Of a JSON object in its one spelling, in hexadecimal; raises ValueError on a number that is not finite."""
+    digest = hashlib.sha256()
+    for piece in _canonical(fields):
+        digest.update(piece)
+    return digest.hexdigest()
 
-    A list is encoded entry by entry: for a long history, `json` would hold each of its words in memory at once.
+
+def _canonical(fields: Mapping[str, Any]) -> Iterator[bytes]:
+    """A JSON object in one spelling, piece by piece: `json` would hold each word of a long history in memory at once.
+
+    Raises:
+        ValueError: a number is not finite.
     """
 
     def encoded(value: Any) -> bytes:
         return _ENCODER.encode(value).encode()
 
-    members = []
-    for key in sorted(fields):
+    yield b"{"
+    for place, key in enumerate(sorted(fields)):
+        yield b"," * (place > 0) + encoded(key) + b":"
         value = fields[key]
-        text = b"[%s]" % b",".join(map(encoded, value)) if isinstance(value, list) else encoded(value)
-        members.append(b"%s:%s" % (encoded(key), text))
-    return b"{%s}" % b",".join(members)
+        if isinstance(value, list):
+            yield b"["
+            yield from (b"," * (place > 0) + encoded(entry) for place, entry in enumerate(value))
+            yield b"]"
+        else:
+            yield encoded(value)
+    yield b"}"

@@ -19,6 +19,7 @@ import numpy as np
 
 _MAX_MEMBERS = 1000
 _MAX_DIRECTORY = 2**20  # bytes; the names of so many members fit
+_PIECE = 2**18  # bytes read at once
 _END = 22  # bytes of the last record of a zip without a comment
 
 
@@ -68,11 +69,18 @@ def holds(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bool:
     """Whether these arrays, and no others, can be read from a file to the bit."""
     try:
         archive = Archive(file)
-        return archive.names == arrays.keys() and all(
-            archive.read(name, array.dtype, array.shape) == _values(array).tobytes() for name, array in arrays.items()
-        )
+        return archive.names == arrays.keys() and all(_same(archive, name, arrays[name]) for name in arrays)
     except RefusedError:
         return False
+
+
+def _same(archive: Archive, name: str, array: np.ndarray[Any, Any]) -> bool:
+    rest = _values(array).reshape(-1).view(np.uint8)
+    for piece in archive.pieces(name, array.dtype, array.shape):
+        if piece != rest[: len(piece)].tobytes():
+            return False
+        rest = rest[len(piece) :]
+    return not len(rest)
 
 
 class Archive:
@@ -124,21 +132,26 @@ class Archive:
         return self._members[name].file_size - len(_header(np.dtype(np.uint8), (0,)))
 
     def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-        """The bytes of an array.
+        """The bytes of an array, as `pieces` gives them."""
+        return b"".join(self.pieces(name, dtype, shape))
+
+    def pieces(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Iterator[bytes]:
+        """The bytes of an array, a few at a time.
 
         Raises:
             RefusedError: its size or header are not what this type and shape ask for, or it is damaged.
             KeyError: there is none of this name.
         """
-        header = _header(dtype, shape)
-        expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
-        member = self._members[name]
-        if min(shape, default=0) < 0 or member.file_size != expected:
-            raise RefusedError(f"holds {name!r} in another size than its shape asks for")
-        with _refusing_what_is_broken(), self._zip.open(member) as file:
-            if file.read(len(header)) != header:
-                raise RefusedError(f"holds {name!r} with another header than its shape asks for")
-            return b"".join(iter(lambda: file.read(_MAX_DIRECTORY), b""))
+        with _refusing_what_is_broken():
+            header = _header(dtype, shape)
+            expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
+            member = self._members[name]
+            if min(shape, default=0) < 0 or member.file_size != expected:
+                raise RefusedError(f"holds {name!r} in another size than its shape asks for")
+            with self._zip.open(member) as file:
+                if file.read(len(header)) != header:
+                    raise RefusedError(f"holds {name!r} with another header than its shape asks for")
+                yield from iter(lambda: file.read(_PIECE), b"")
 
 
 class _Sparing:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,13 @@ SMALL = (
 def amount(quick: int, full: int) -> int:
     """How many of something to do."""
     return full if FULL else quick
+
+
+def chosen(names: Iterable[str], every: int, *always: str) -> list[str]:
+    """All names; in the quick part one of so many, and those that stand for a bug of their own."""
+    names = list(names)
+    assert {*always} <= {*names}
+    return names if FULL else list(dict.fromkeys([*names[::every], *always]))
 
 
 def start(*arguments: object, cwd: Path, **variables: str) -> subprocess.Popen[str]:

@@ -79,8 +79,8 @@ BUGS = (
     Bug(
         "believe any meta entry",
         "checkpoint.py",
-        ").hexdigest() != sha256:",
-        ").hexdigest() == 0:",
+        'if _sha256(meta | {"format_version": version}) != sha256:',
+        "if False:",
         "hostile_checkpoints",
     ),
     Bug("read any format version", "checkpoint.py", "if version != FORMAT_VERSION:", "if False:", "old_checkpoints"),
@@ -136,34 +136,52 @@ BUGS = (
 )
 
 
-def caught(bug: Bug, folder: Path) -> bool:
-    """Plant a bug in a copy of the project in `folder`, and run the tests that should notice."""
+def copied(folder: Path) -> Path:
+    """A copy of the project in `folder`; the path of its package."""
     for name in NEEDED:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    path = folder / "nnctl" / bug.module
+    return folder / "nnctl"
+
+
+def passed(folder: Path, tests: str) -> bool:
+    """Whether the copy of the project in `folder` passes these tests of its own."""
+    file = folder / "tests" / "faults" / f"test_{tests}.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(file)]
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"the tests could not be run: {done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def plant(bug: Bug, package: Path) -> None:
+    """Put what is wrong in the place of what is right."""
+    path = package / bug.module
     text = path.read_text("utf-8")
     if text.count(bug.right) != 1:
         raise SystemExit(f"{bug.name}: {bug.right!r} occurs {text.count(bug.right)} times in {bug.module}")
     path.write_text(text.replace(bug.right, bug.wrong), "utf-8")
-    tests = folder / "tests" / "faults" / f"test_{bug.noticed_by}.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(tests)]
-    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode == 1
 
 
 def main() -> None:
-    """Plant each bug, or those whose names hold a word, and say which were caught."""
+    """Plant each bug, or those whose names hold a word, and say which were caught; without a bug, all must pass."""
     parser = argparse.ArgumentParser(description="Plant bugs one at a time: does the fault suite catch them?")
     parser.add_argument("word", nargs="?", default="", help="only bugs whose names hold it")
     bugs = [bug for bug in BUGS if parser.parse_args().word in bug.name]
+    with tempfile.TemporaryDirectory() as folder:
+        copied(Path(folder))
+        for tests in dict.fromkeys(bug.noticed_by for bug in bugs):
+            if not passed(Path(folder), tests):
+                raise SystemExit(f"test_{tests}.py fails without any bug planted")
     escaped = 0
     for bug in bugs:
         with tempfile.TemporaryDirectory() as folder:
-            found = caught(bug, Path(folder))
+            plant(bug, copied(Path(folder)))
+            found = not passed(Path(folder), bug.noticed_by)
         escaped += not found
         print(f"{'caught ' if found else 'ESCAPED'}  {bug.name}", flush=True)
     print(f"{len(bugs) - escaped} of {len(bugs)} caught")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty import FULL, SMALL, amount, assert_spoken, on_linux
+from faulty import FULL, SMALL, amount, assert_spoken, chosen, on_linux
 from forgeries import (
     CAGE,
     CONTENTS,
@@ -185,8 +185,7 @@ def resumed(run: Path, data: bytes, folder: Path) -> subprocess.CompletedProcess
 
 def test_commands_that_need_a_network_refuse_hostile_ones(run, drawn_dir, tmp_path):
     path = tmp_path / "hostile.npz"
-    chosen = random.Random(SEED).sample(list(CONTENTS), amount(2, 25))
-    for name in chosen:
+    for name in random.Random(SEED).sample(list(CONTENTS), amount(2, 25)):
         path.write_bytes(CONTENTS[name]())
         evaluated = run_nnctl("eval", path, "--offline", "--data-dir", drawn_dir, cwd=tmp_path)
         assert_spoken(evaluated, 4)
@@ -214,7 +213,7 @@ CONTRADICTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 def test_a_state_that_training_cannot_go_on_from_is_refused(run, tmp_path):
     good = (run / "checkpoints" / "last.npz").read_bytes()
     assert resumed(run, good, tmp_path / "good").returncode == 0
-    for name in list(CONTRADICTIONS)[:: amount(6, 1)]:
+    for name in chosen(CONTRADICTIONS, 6):
         path, value = CONTRADICTIONS[name]
         assert_spoken(resumed(run, edited(*path, to=value, of=good), tmp_path / name), 4)
 

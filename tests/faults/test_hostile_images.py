@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faulty import SMALL, amount, on_linux, start
+from faulty import SMALL, amount, chosen, on_linux, start
 from measure import SECONDS, Outcome, assert_in_bounds, assert_refused, measured
 from odd_things import ODD_THINGS
 from pictures import PICTURES, READABLE, mutant
@@ -31,7 +31,6 @@ PLACES: dict[str, Callable[[Path], None]] = {
     "n" * 300 + ".png": lambda _: None,
     "not there.png": lambda _: None,
 }
-EVERY = amount(16, 1)  # the quick part takes one of so many cases
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +58,7 @@ def predicted(outcome: Outcome, case: str, *, may_be_read: bool) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("name", list(PICTURES)[::EVERY])
+@pytest.mark.parametrize("name", chosen(PICTURES, 16, "9,999 pixels a side of nothing.jpg"))
 def test_a_hostile_picture_is_read_or_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(PICTURES[name]())
     outcome = measured("predict", name, "--json", "--checkpoint", run, cwd=tmp_path)
@@ -67,7 +66,7 @@ def test_a_hostile_picture_is_read_or_refused_in_one_line(name: str, run: Path, 
 
 
 @on_linux
-@pytest.mark.parametrize("name", list(PLACES)[:: amount(6, 1)], ids=lambda name: ascii(name)[:40])
+@pytest.mark.parametrize("name", chosen(PLACES, 6), ids=lambda name: ascii(name)[:40])
 def test_what_is_no_file_of_a_plain_name_is_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     PLACES[name](tmp_path / "pictures" / name)
