@@ -33,8 +33,8 @@ def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iter
     """
     try:
         path = Path(os.path.realpath(path))  # which asks for the working directory, and that may be gone
-        if path.exists() and not path.is_file():  # a device or a pipe; and nothing may replace a folder
-            raise StorageError(f"cannot write {path}: it is no regular file", "choose another name")
+        if path.is_char_device() or path.is_block_device():  # who may do so would replace /dev/null by a file
+            raise StorageError(f"cannot write {path}: it is a device", "choose another name")
         temporary = path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
         try:
             with temporary.open("xb") as file:

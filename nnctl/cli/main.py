@@ -8,13 +8,12 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 from nnctl import __version__
-from nnctl.cli import console
+from nnctl.cli import console, signals
 from nnctl.errors import NnctlError, StoppedError, StorageError
 
 EXIT_INTERNAL = 1
@@ -75,7 +74,7 @@ def main() -> NoReturn:
     gc.set_threshold(GARBAGE)
     _open_missing_streams()
     console.prepare()
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.leave_at_once()
     sys.exit(_run(_expanded(sys.argv[1:])))
 
 
@@ -100,6 +99,8 @@ def _run(arguments: list[str]) -> int:
             import traceback
 
             console.note(traceback.format_exc().rstrip())
+        if signals.received and isinstance(error, Exception) and not isinstance(error, NnctlError):
+            return _report(SystemExit(128 + signals.received[0]))  # of which a library has made something else
         return _report(error)
     return 0
 
@@ -155,11 +156,6 @@ def _hint(error: click.UsageError) -> str:
     key = key_named(option.lstrip("-").replace("-", "_"))
     path = error.ctx.command_path if error.ctx else "nnctl"
     return f"did you mean --set {key}=VALUE?" if key and path == "nnctl train" else f"see {path} --help"
-
-
-def _terminate(signum: int, _: FrameType | None) -> NoReturn:
-    """Leave through every `finally` on SIGTERM."""
-    raise SystemExit(128 + signum)
 
 
 def _open_missing_streams() -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import platform
 import shlex
-import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnctl import __version__
-from nnctl.cli import console, options, progress
+from nnctl.cli import console, options, progress, signals
 from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError, StorageError
 
 if TYPE_CHECKING:
@@ -130,7 +128,7 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
         if not quiet:
             progress.announce(config, training, dataset, len(examples), len(validation))
         steps = training.plan.epochs * training.plan.steps_per_epoch
-        with progress.TrainingBar(training.step, steps, shown=not quiet) as bar, _stop_asked() as stop:
+        with progress.TrainingBar(training.step, steps, shown=not quiet) as bar, signals.stop_asked() as stop:
             for report in fit(training, examples, validation, save=save, stop=stop, progress=bar.watch):
                 run.append_metrics(vars(report))
                 bar.write(progress.row(report, config.train.epochs))
@@ -209,9 +207,10 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
         if not run.best.exists():
             raise CheckpointError(f"{run.best}: is missing", "restore it from a copy, or start a new run")
         best = checkpoint.load(run.best).meta
-        cut_short = best.epoch > training.epoch and not training.finished  # by a kill: its epoch will be run again
-        if best.best != training.best and not cut_short:
-            raise CheckpointError(f"{run.best}: is not the best of this run", "restore it from a copy, or start anew")
+        # a save may have been cut short between the best and the last: then the best one's epoch is run again
+        ahead = best.history[:-1] == training.history and not training.finished
+        if not ahead and (best.best, best.history) != (training.best, training.history[: best.epoch]):
+            raise _not_the_best(run)
     run.rewind_metrics(training.history)
     info |= {key: earlier[key] for key in ("started", "fallback") if key in earlier}
     if isinstance(earlier.get("extended"), list):
@@ -230,6 +229,10 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
         now, then = info["blas"][what], recorded.get(what) if isinstance(recorded, dict) else None
         if now != then:
             console.warning(f"BLAS {what}: {now} here, {then} before; the last bits of results may differ")
+
+
+def _not_the_best(run: RunDir) -> CheckpointError:
+    return CheckpointError(f"{run.best}: is not the best of this run", "restore it from a copy, or start a new run")
 
 
 def _outcome(final: Checkpoint, result: Evaluation) -> dict[str, Any]:
@@ -252,7 +255,10 @@ def _test(training: Training, run: RunDir, examples: Any) -> Evaluation:
 
     network, criterion = training.plan.network, training.plan.criterion
     if training.best is not None:
-        network, criterion = build.trained_network(checkpoint.load(run.best), str(run.best))
+        best = checkpoint.load(run.best)
+        if best.meta.best != training.best:
+            raise _not_the_best(run)
+        network, criterion = build.trained_network(best, str(run.best))
     return evaluate(network, criterion, examples)
 
 
@@ -269,28 +275,3 @@ def _early_end_noted(run: RunDir, info: dict[str, Any]) -> Iterator[None]:
         with contextlib.suppress(StorageError):  # the disk may be what failed
             run.write_info(info | {"status": status})
         raise
-
-
-@contextlib.contextmanager
-def _stop_asked() -> Iterator[Callable[[], int | None]]:
-    """While training, take SIGINT and SIGTERM as a wish to save and stop; give a function that returns the signal.
-
-    A second signal of the kind has its usual effect, for those who cannot wait.
-    """
-    received: list[int] = []
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    usual = {number: handler for number, handler in usual.items() if handler is not signal.SIG_IGN}  # as nohup wishes
-
-    def note(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, usual[signal.Signals(number)])
-
-    for number in usual:
-        signal.signal(number, note)
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
-    if received:  # too late for the last step to see: it has its usual effect
-        signal.raise_signal(received[0])

@@ -154,6 +154,15 @@ def test_an_internal_error_says_that_it_is_a_bug(cli: Cli, monkeypatch: pytest.M
     )
 
 
+def test_what_a_library_makes_of_an_interruption_is_no_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise ValueError("cannot build a validator")
+
+    monkeypatch.setattr("nnctl.config.schema", interrupted)
+    monkeypatch.setattr("nnctl.cli.signals.received", [2])
+    assert cli("config", "schema") == (130, "", "nnctl: error: terminated\n")
+
+
 def test_debug_shows_the_traceback_and_then_the_message(cli: Cli) -> None:
     code, _, err = cli("train", "--set", "nonsense", "--debug")
     assert code == 2

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from nnctl import blas, checkpoint, durable
-from nnctl.cli.train import _stop_asked
+from nnctl.cli import signals
 from nnctl.config import load
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -351,7 +351,7 @@ def test_without_a_run_there_is_nothing_to_resume(cli: Cli) -> None:
 def test_a_signal_too_late_for_the_last_step_has_its_usual_effect() -> None:
     heard: list[int] = []
     usual = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
-    with _stop_asked():
+    with signals.stop_asked():
         signal.raise_signal(signal.SIGTERM)
         assert heard == []
     signal.signal(signal.SIGTERM, usual)
@@ -406,11 +406,19 @@ def test_a_first_save_that_was_not_synced_can_be_gone_on_from(
     assert digest(Path("run")) == digest(Path("at once"))
 
 
+def test_a_signal_that_got_lost_on_its_way_is_heeded_when_training_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "received", [signal.SIGTERM])
+    usual = signal.signal(signal.SIGTERM, lambda *_: None)
+    with signals.stop_asked() as stop:
+        assert stop() == signal.SIGTERM
+    signal.signal(signal.SIGTERM, usual)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_a_signal_that_nohup_has_switched_off_stays_so() -> None:
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with _stop_asked() as stop:
+        with signals.stop_asked() as stop:
             signal.raise_signal(signal.SIGINT)
             assert stop() is None
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -419,10 +427,11 @@ def test_a_signal_that_nohup_has_switched_off_stays_so() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
-    signum: signal.Signals, tmp_path: Path, small: Small, nnctl: Nnctl
+    name: str, tmp_path: Path, small: Small, nnctl: Nnctl
 ) -> None:
+    signum = signal.Signals[name]
     settings = (*small, "--set=data.train_limit=50000", "--set=train.batch_size=256", "--set=train.epochs=3", "--quiet")
     command = [sys.executable, "-m", "nnctl", "train", *map(str, settings), "--run-dir", "run"]
     run = tmp_path / "run"
