@@ -75,6 +75,11 @@ class RunDir:
                 f"{self.path}: holds a run already", "continue it with --resume, or choose another --run-dir"
             )
 
+    def without_last(self) -> str:
+        """What to do where last.npz is missing or cannot be used: a hint."""
+        spare = next((path for path in (*reversed(self._kept()), self.best) if path.exists()), None)
+        return f"go on from an earlier one: copy {spare} to {self.last}" if spare else "start a new run"
+
     def keep_last(self, step: int) -> None:
         """Give last.npz, saved after so many steps, a name of its own, under which it stays once it is replaced."""
         kept = self.last.with_name(f"step-{step:09d}.npz")

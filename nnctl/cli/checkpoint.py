@@ -81,7 +81,8 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
         else:
             console.result(console.printable(f"{path}: ok" if entry["ok"] else f"damaged: {entry['error']}"))
     if failed:
-        raise CheckpointError(f"{failed} of {len(files)} checkpoints cannot be used", "train again, or restore a copy")
+        hint = "check the names; restore a copy, or train again"
+        raise CheckpointError(f"{failed} of {len(files)} checkpoints cannot be used", hint)
 
 
 @options.command(checkpoint, name="digest", examples="nnctl checkpoint digest")

@@ -103,6 +103,7 @@ def verify(*, names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> N
 @click.argument("sample", metavar="SPLIT:INDEX", type=Sample())
 @click.argument("file", type=options.FILE)
 @click.option("--dataset", type=click.Choice(("auto", *NAMES)), help="Which dataset; as configured by default.")
+@click.option("--force", is_flag=True, help="Overwrite FILE even if it is a picture of another kind.")
 @options.data_dir
 @options.offline
 @options.quiet
@@ -112,6 +113,7 @@ def export(
     sample: tuple[str, int],
     file: Path,
     dataset: str | None,
+    force: bool,
     data_dir: Path | None,
     offline: bool | None,
     quiet: bool,
@@ -124,6 +126,8 @@ def export(
 
     if file.suffix.lower() != ".png":
         raise ConfigError(f"{file}: the picture is PNG", "choose a name that ends in .png")
+    if not force and _is_another(file):
+        raise ConfigError(f"{file}: holds something else already", "choose another name, or overwrite it with --force")
     overrides = [f"data.dataset={dataset}"] if dataset else []
     config = load(None, overrides, options.settings(data_dir, offline)).config
     loaded = options.load_dataset(config.data, quiet=quiet)
@@ -141,6 +145,16 @@ def export(
         )
     else:
         console.result(f"{console.printable(file)}: {loaded.name} {split}:{index}, which is {name}")
+
+
+def _is_another(file: Path) -> bool:
+    """Whether there is a file that is no sample, such as somebody's own drawing."""
+    from nnctl.data.image import SAMPLE_HEADER, is_sample
+
+    if not file.is_file():
+        return False
+    with file.open("rb") as picture:
+        return not is_sample(picture.read(SAMPLE_HEADER))
 
 
 def _in_force(data_dir: Path | None) -> DataConfig:

@@ -191,7 +191,7 @@ def load_network(target: Path | None) -> Trained:
     network, criterion = build.trained_network(saved, str(path))
     dataset = _dataset(saved.meta.config, path)
     if saved.meta.best is None and saved.meta.epoch == 0:
-        console.warning(f"{path}: has not been trained: it stopped before the end of its first epoch")
+        console.warning(f"{path}: was saved before the end of its first epoch")
     return Trained(path, saved.meta.config, dataset, functools.partial(evaluate, network, criterion))
 
 

@@ -37,7 +37,7 @@ nnctl train --resume
 @options.config_file
 @options.overrides
 @click.option("--run-dir", type=options.PATH, metavar="DIR", help="Where to keep the run.")
-@click.option("--resume", is_flag=True, help="Continue the run in --run-dir, or the newest one.")
+@click.option("--resume", is_flag=True, help="Continue the run in --run-dir, or start it; else the newest in runs/.")
 @options.data_dir
 @options.offline
 @options.threads
@@ -69,6 +69,10 @@ def train(
             console.warning(f"{run.path}: holds no run to resume; starting a new one")
         elif config_path is None:
             config_path = run.config
+            if not config_path.exists():
+                raise ConfigError(
+                    f"{config_path}: is missing", "restore it, or name a configuration that says the same as it did"
+                )
     config = load(config_path, overrides, options.settings(data_dir, offline, threads)).config
     blas.configure(config.train.threads, config.largest_product)
 
@@ -112,7 +116,7 @@ def _run(config: Config, dataset: Dataset, run: RunDir, *, quiet: bool, as_json:
     if run.last.exists():
         _go_back(training, run, info)
     elif run.trained():
-        raise CheckpointError(f"{run.last}: is missing", "restore it from a copy, or start a new run")
+        raise CheckpointError(f"{run.last}: is missing", run.without_last())
 
     save = _saving(run, config.train.keep, info, training.step if run.last.exists() else None)
     run.write_config(to_yaml(config))
@@ -198,19 +202,22 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
     """Take up a run where its last checkpoint stands; warn of whatever keeps the result from being the same."""
     from nnctl import checkpoint
 
-    saved = checkpoint.load(run.last)
+    try:
+        saved = checkpoint.load(run.last)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, run.without_last()) from error
     about, earlier = saved.meta.about, run.read_info()
     if about.get("data_sha256") != info["data_sha256"]:
         raise ConfigError(f"{run.path}: was begun with other data", "give it the files it had, or start a new run")
     training.resume(saved, str(run.last))
     if training.best is not None:
         if not run.best.exists():
-            raise CheckpointError(f"{run.best}: is missing", "restore it from a copy, or start a new run")
+            raise _no_best(run, training, "is missing")
         best = checkpoint.load(run.best).meta
         # a save may have been cut short between the best and the last: then the best one's epoch is run again
         ahead = best.history[:-1] == training.history and not training.finished
         if not ahead and (best.best, best.history) != (training.best, training.history[: best.epoch]):
-            raise _not_the_best(run)
+            raise _no_best(run, training, "is not the best of this run")
     run.rewind_metrics(training.history)
     info |= {key: earlier[key] for key in ("started", "fallback") if key in earlier}
     if isinstance(earlier.get("extended"), list):
@@ -231,8 +238,11 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
             console.warning(f"BLAS {what}: {now} here, {then} before; the last bits of results may differ")
 
 
-def _not_the_best(run: RunDir) -> CheckpointError:
-    return CheckpointError(f"{run.best}: is not the best of this run", "restore it from a copy, or start a new run")
+def _no_best(run: RunDir, training: Training, what: str) -> CheckpointError:
+    hint = "restore it from a copy, or start a new run"
+    if training.best is not None and (training.epoch, training.batch) == (training.best["epoch"], 0):
+        hint = f"the last epoch was the best: copy {run.last} to {run.best}"
+    return CheckpointError(f"{run.best}: {what}", hint)
 
 
 def _outcome(final: Checkpoint, result: Evaluation) -> dict[str, Any]:
@@ -257,7 +267,7 @@ def _test(training: Training, run: RunDir, examples: Any) -> Evaluation:
     if training.best is not None:
         best = checkpoint.load(run.best)
         if best.meta.best != training.best:
-            raise _not_the_best(run)
+            raise _no_best(run, training, "is not the best of this run")
         network, criterion = build.trained_network(best, str(run.best))
     return evaluate(network, criterion, examples)
 

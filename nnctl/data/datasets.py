@@ -188,7 +188,7 @@ def _download(
     if offline:
         raise DataError(
             "fetching is off (data.offline is true)",
-            f"leave out --offline, NNCTL_DATA_OFFLINE or data.offline once, or put the files in {folder}",
+            "leave out --offline, NNCTL_DATA_OFFLINE or data.offline once, or say where the files are with --data-dir",
         )
     # requests is slow to import, and most runs find their files on disk
     from nnctl.data.download import RemoteFile, download

@@ -25,6 +25,7 @@ MAX_SIDE = 10_000  # pixels
 # To decode, in less than 200 MB of memory; a JPEG may hold more, because it can be decoded at a fraction of its size.
 MAX_PIXELS = 16_000_000
 MAX_COPIED_PIXELS = 7_000_000  # where a decoder, or a conversion, holds several copies
+SAMPLE_HEADER = 26  # bytes of a PNG, up to the kind of its pixels
 EXIF_ORIENTATION = 0x0112
 # orientation -> is it transposed, then the direction in which rows and columns are read
 ORIENTATIONS = {
@@ -67,6 +68,12 @@ def to_png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def is_sample(data: bytes) -> bool:
+    """Whether a file begins as those do that `to_png` makes: a PNG of (28, 28) grey pixels."""
+    header = to_png(np.zeros((28, 28), np.uint8))[:SAMPLE_HEADER]
+    return data.startswith(header)
 
 
 @contextmanager

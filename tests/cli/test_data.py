@@ -182,6 +182,21 @@ def test_an_exported_sample_has_the_very_pixels(
         np.testing.assert_array_equal(np.asarray(picture), images[index])
 
 
+def test_export_replaces_samples_but_nobodys_own_drawing(cli: Cli, drawn_dir: Path) -> None:
+    def exported(sample: str, *more: str) -> int:
+        where = ("--dataset", "synthetic", "--data-dir", drawn_dir)
+        return cli("data", "export", sample, "digit.png", *where, *more)[0]
+
+    assert [exported("test:7"), exported("test:8")] == [0, 0]
+    for drawing in (Image.new("L", (300, 300)), Image.new("RGB", (28, 28))):
+        drawing.save("digit.png")
+        before = Path("digit.png").read_bytes()
+        assert exported("test:7") == 2
+        assert Path("digit.png").read_bytes() == before
+    assert exported("test:7", "--force") == 0
+    assert Path("digit.png").read_bytes() != before
+
+
 def test_export_tells_programs_what_it_saved(cli: Cli, drawn_dir: Path) -> None:
     labels = datasets.load("synthetic", drawn_dir).test_labels
     code, out, err = cli(

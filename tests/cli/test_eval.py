@@ -238,5 +238,5 @@ def test_a_network_that_has_never_been_trained_is_told_from_one_without_validati
     code, out, err = cli(*command.split())
     assert (code, len(out.splitlines())) == (0, 1)
     place = Path("runs/small/checkpoints/last.npz")
-    warning = f"nnctl: warning: {place}: has not been trained: it stopped before the end of its first epoch\n"
+    warning = f"nnctl: warning: {place}: was saved before the end of its first epoch\n"
     assert err == ("" if epoch else warning)

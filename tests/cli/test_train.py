@@ -381,6 +381,50 @@ def test_a_best_checkpoint_of_another_run_is_not_taken_for_this_one(cli: Cli, sm
     assert "best.npz: is not the best of this run" in err
 
 
+def hinted(err: str) -> tuple[Path, Path]:
+    """The two files of a hint to copy one to the other."""
+    found = re.search(r"^hint: .*: copy (\S+) to (\S+)$", err, re.M)
+    assert found, err
+    return Path(found[1]), Path(found[2])
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged"])
+@pytest.mark.parametrize("keep", [1, 3])
+def test_a_run_without_its_last_checkpoint_can_be_gone_on_from_as_the_hint_says(
+    fault: str, keep: int, cli: Cli, small: Small
+) -> None:
+    assert cli("train", *small, f"--set=train.keep={keep}", "--run-dir", "run")[0] == 0
+    last, whole = Path("run/checkpoints/last.npz"), digest(Path("run"))
+    last.unlink()
+    if fault == "damaged":
+        last.write_bytes(b"rubbish")
+    code, _, err = cli("train", "--resume", "--run-dir", "run")
+    assert code == 4
+    shutil.copy(*hinted(err))
+    assert cli("train", "--resume", "--run-dir", "run")[0] == 0
+    assert digest(Path("run")) == whole
+
+
+def test_a_run_without_its_best_checkpoint_can_be_gone_on_from_if_the_last_is_the_best(cli: Cli, small: Small) -> None:
+    assert cli("train", *small, "--run-dir", "run")[0] == 0
+    best = Path("run/checkpoints/best.npz")
+    content = best.read_bytes()
+    best.unlink()
+    code, _, err = cli("train", "--resume", "--run-dir", "run")
+    assert code == 4
+    shutil.copy(*hinted(err))
+    assert best.read_bytes() == content
+    assert cli("train", "--resume", "--run-dir", "run")[0] == 0
+
+
+def test_a_run_without_its_configuration_is_not_begun_anew_by_another(cli: Cli, small: Small) -> None:
+    assert cli("train", *small, "--run-dir", "run")[0] == 0
+    Path("run/config.yaml").unlink()
+    code, _, err = cli("train", "--resume", "--run-dir", "run")
+    assert code == 2
+    assert "config.yaml: is missing\nhint: restore it" in err
+
+
 def test_a_run_json_that_somebody_edited_stops_no_training(cli: Cli, small: Small) -> None:
     assert cli("train", *small, "--run-dir", "run")[0] == 0
     Path("run/run.json").write_text('{"extended": 5}')
