@@ -9,7 +9,7 @@ NnctlError
 ├── DivergedError        7  the loss is no longer a finite number
 ├── RunInUseError        8  another process is training in this run directory
 ├── BelowThresholdError  9  the accuracy is below --fail-under
-└── StoppedError   130/143  SIGINT or SIGTERM, after a valid save
+└── StoppedError       128+  SIGHUP (129), SIGINT (130) or SIGTERM (143), after a valid save
 
 0 is success, 1 an internal error (always a bug in nnctl), 141 a closed pipe on standard output.
 """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     examples="""
 nnctl train
 nnctl train configs/tiny.toml
-nnctl train --set network.hidden=[64,32] --set train.epochs=3
+nnctl train --set 'network.hidden=[64,32]' --set train.epochs=3
 nnctl train --resume
 """,
 )
