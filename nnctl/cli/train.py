@@ -214,9 +214,11 @@ def _go_back(training: Training, run: RunDir, info: dict[str, Any]) -> None:
         if not run.best.exists():
             raise _no_best(run, training, "is missing")
         best = checkpoint.load(run.best).meta
-        # a save may have been cut short between the best and the last: then the best one's epoch is run again
-        ahead = best.history[:-1] == training.history and not training.finished
-        if not ahead and (best.best, best.history) != (training.best, training.history[: best.epoch]):
+        together = min(best.epoch, training.epoch)
+        same_run = best.history[:together] == training.history[:together]
+        # a kill may have come between saving the best and the last; what was best ahead of here will be so again
+        ahead = best.epoch > training.epoch and not training.finished
+        if not same_run or (best.best != training.best and not ahead):
             raise _no_best(run, training, "is not the best of this run")
     run.rewind_metrics(training.history)
     info |= {key: earlier[key] for key in ("started", "fallback") if key in earlier}
