@@ -111,7 +111,7 @@ TASKS = {
     "data export": Task(
         keep_old("digit.png"),
         lambda place, given: (
-            *("data", "export", "test:7", place / "digit.png", "--dataset=synthetic"),
+            *("data", "export", "test:7", place / "digit.png", "--dataset=synthetic", "--force"),
             *(f"--data-dir={given.data}", "--offline", "--quiet"),
         ),
         has_picture("digit.png"),
