@@ -256,10 +256,7 @@ def damaged(state: Checkpoint, part: str, change: dict[str, Any], *, drop: str =
 )
 def test_a_checkpoint_that_contradicts_its_configuration_is_refused(damage):
     state = training_of("optimizer.momentum=0.9").checkpoint({})
-    with pytest.raises(
-        CheckpointError,
-        match=r"last\.npz: (is not a checkpoint of this configuration|its configuration does not fit its arrays)",
-    ):
+    with pytest.raises(CheckpointError, match=r"last\.npz: .* configuration"):
         training_of("optimizer.momentum=0.9").resume(damage(state), "last.npz")
 
 

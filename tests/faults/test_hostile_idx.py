@@ -119,7 +119,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @on_linux
-@pytest.mark.parametrize("name", chosen(HOSTILE, 8))
+@pytest.mark.parametrize("name", chosen(HOSTILE, 16))
 def test_a_hostile_file_is_refused_by_its_name(name: str, data: Path) -> None:
     for place in ("mnist/train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"):
         HOSTILE[name](data / place)
@@ -191,7 +191,7 @@ def mutant(seed: int, source: tuple[bytes, ...]) -> bytes:
 
 
 @on_linux
-@pytest.mark.parametrize("first", range(0, amount(48, 2016), len(PLACES)))
+@pytest.mark.parametrize("first", range(0, amount(24, 2016), len(PLACES)))
 def test_damaged_files_are_refused_by_their_names(first: int, data: Path) -> None:
     for seed, place in enumerate(PLACES, start=first):
         (data / place).write_bytes(mutant(seed, bases()))

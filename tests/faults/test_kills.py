@@ -170,7 +170,7 @@ def settings(data: Path, *more: str) -> tuple[str, ...]:
     return (*(option for option in SMALL if option != "--quiet"), f"--data-dir={data}", *more)
 
 
-@pytest.mark.parametrize("case", range(amount(3, 100)))
+@pytest.mark.parametrize("case", range(amount(2, 100)))
 def test_a_killed_run_loses_one_save_interval_at_most_and_ends_with_the_same_bits(
     case: int, tmp_path: Path, drawn_dir: Path
 ) -> None:
@@ -203,7 +203,7 @@ def test_a_killed_run_loses_one_save_interval_at_most_and_ends_with_the_same_bit
     assert_as_if_nothing_had_happened(run, whole)
 
 
-@pytest.mark.parametrize(("case", "moment"), [(case, MOMENTS[case % 3]) for case in range(amount(5, 75))])
+@pytest.mark.parametrize(("case", "moment"), [(case, MOMENTS[case % 3]) for case in range(amount(3, 75))])
 def test_a_terminated_training_has_saved_within_five_seconds(
     case: int, moment: str, tmp_path: Path, drawn_dir: Path
 ) -> None:
@@ -343,7 +343,7 @@ def test_a_killed_trainer_leaves_no_lock(case: int, tmp_path: Path, drawn_dir: P
     assert_as_if_nothing_had_happened(tmp_path / "run", undisturbed)
 
 
-@pytest.mark.parametrize(("recipe", "place"), RESUMED[:: amount(31, 1)])
+@pytest.mark.parametrize(("recipe", "place"), RESUMED[:: amount(40, 1)])
 def test_a_run_resumed_anywhere_ends_with_the_same_bits(
     recipe: int, place: str, tmp_path: Path, drawn_dir: Path
 ) -> None:

@@ -323,7 +323,7 @@ def test_a_run_killed_before_any_call_keeps_what_it_saved_and_goes_on_to_the_sam
 ) -> None:
     faults = [
         Fault(scene, index, "signal=SIGKILL", tmp_path / str(n), drawn_dir)
-        for n, (scene, index) in enumerate(drawn(scenes, amount(10, len(scenes))))
+        for n, (scene, index) in enumerate(drawn(scenes, amount(8, len(scenes))))
     ]
 
     def judge(fault: Fault, done: CompletedProcess[str], found: dict[str, str]) -> None:
@@ -339,7 +339,7 @@ def test_a_run_refused_any_call_says_so_keeps_what_it_saved_and_goes_on_to_the_s
     saving = [(scene, index) for scene, index in scenes if not scene.calls[index].reads]
     faults = [
         Fault(scene, index, f"error={error}", tmp_path / f"{n}-{error}", drawn_dir)
-        for n, (scene, index) in enumerate(drawn(saving, amount(10, len(saving))))
+        for n, (scene, index) in enumerate(drawn(saving, amount(8, len(saving))))
         for error in (ERRORS if FULL else [ERRORS[n % len(ERRORS)]])
     ]
 
