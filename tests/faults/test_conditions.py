@@ -149,7 +149,7 @@ CONDITIONS = {
 }
 
 CASES = [(name, command) for name in CONDITIONS for command in COMMANDS]
-CHOSEN = random.Random(SEED).sample(CASES, amount(14, len(CASES)))
+CHOSEN = random.Random(SEED).sample(CASES, amount(8, len(CASES)))
 
 
 @pytest.fixture(scope="module")

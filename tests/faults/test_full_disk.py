@@ -291,7 +291,7 @@ def contents(place: Path) -> dict[Path, bytes]:
     return {path: data for path, data in files.items() if data}
 
 
-@pytest.mark.parametrize(("task_name", "place_name"), CASES[: amount(4, len(CASES))])
+@pytest.mark.parametrize(("task_name", "place_name"), CASES[: amount(3, len(CASES))])
 def test_a_place_that_takes_no_more_is_reported_loses_nothing_and_work_goes_on_once_it_does(
     task_name: str, place_name: str, given: Given, tmp_path: Path
 ) -> None:

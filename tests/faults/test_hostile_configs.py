@@ -57,7 +57,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
 
 
 @on_linux
-@pytest.mark.parametrize("name", chosen(CASES, 20, "same key twice.yaml"))
+@pytest.mark.parametrize("name", chosen(CASES, 40, "same key twice.yaml"))
 def test_a_hostile_config_is_accepted_or_refused_by_its_name(name: str, tmp_path: Path) -> None:
     file = written(tmp_path / f"case{Path(name).suffix}", CASES[name])
     for command in ("show", "check")[: amount(1, 2)]:

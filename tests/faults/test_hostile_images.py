@@ -58,7 +58,7 @@ def predicted(outcome: Outcome, case: str, *, may_be_read: bool) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("name", chosen(PICTURES, 16, "9,999 pixels a side of nothing.jpg"))
+@pytest.mark.parametrize("name", chosen(PICTURES, 32, "9,999 pixels a side of nothing.jpg"))
 def test_a_hostile_picture_is_read_or_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(PICTURES[name]())
     outcome = measured("predict", name, "--json", "--checkpoint", run, cwd=tmp_path)

@@ -343,7 +343,7 @@ def test_a_killed_trainer_leaves_no_lock(case: int, tmp_path: Path, drawn_dir: P
     assert_as_if_nothing_had_happened(tmp_path / "run", undisturbed)
 
 
-@pytest.mark.parametrize(("recipe", "place"), RESUMED[:: amount(40, 1)])
+@pytest.mark.parametrize(("recipe", "place"), RESUMED[:: amount(80, 1)])
 def test_a_run_resumed_anywhere_ends_with_the_same_bits(
     recipe: int, place: str, tmp_path: Path, drawn_dir: Path
 ) -> None:
