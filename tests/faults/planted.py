@@ -65,7 +65,7 @@ BUGS = (
     ),
     Bug("forget how many steps were done", "train.py", "self.plan.optimizer.steps = meta.step", "pass", "kills"),
     Bug("begin the epoch again", "train.py", "order[training.batch * plan.batch_size :]", "order", "kills"),
-    Bug("ignore SIGTERM", "cli/train.py", "(signal.SIGINT, signal.SIGTERM)}", "(signal.SIGINT,)}", "kills"),
+    Bug("ignore SIGTERM", "cli/signals.py", '("SIGINT", "SIGTERM", "SIGHUP")', '("SIGINT", "SIGHUP")', "kills"),
     Bug("train on when the loss is no number", "train.py", "if not math.isfinite(loss):", "if False:", "runaways"),
     Bug(
         "save numbers that are not finite",
