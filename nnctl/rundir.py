@@ -21,7 +21,7 @@ from typing import Any
 from nnctl import durable
 from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
 
-KEPT = re.compile(r"step-\d{9,}\.npz")
+KEPT = re.compile(r"step-(\d{9,})\.npz")
 RUNS = Path("runs")
 """Where runs are made, and looked for, unless a directory is named."""
 
@@ -96,8 +96,8 @@ class RunDir:
 
     def _kept(self) -> list[Path]:
         """The checkpoints that bear names of their own, the oldest first; a file of any other name is not ours."""
-        steps = {path: KEPT.fullmatch(path.name) for path in self.last.parent.glob("step-*.npz")}
-        return sorted((path for path in steps if steps[path]), key=lambda path: int(path.stem.removeprefix("step-")))
+        found = ((KEPT.fullmatch(path.name), path) for path in self.last.parent.glob("step-*.npz"))
+        return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
     def write_config(self, text: str) -> None:
         """Keep the resolved configuration."""

@@ -68,7 +68,8 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     failed = 0
     files = []
     for path in paths:
-        files += (durable.is_folder(path) and sorted(path.glob("checkpoints/*.npz"))) or [path]
+        found = sorted(path.glob("checkpoints/*.npz")) if durable.is_folder(path) else []
+        files += found or [path]
     for path in files:
         entry: dict[str, Any] = {"path": str(path), "ok": True}
         try:
@@ -95,7 +96,7 @@ def digest(target: Path | None) -> None:
     from nnctl import rundir
 
     found = rundir.find_checkpoint(target)
-    if target is not None and not target.is_dir():
+    if target is not None and not durable.is_folder(target):
         console.result(_load(found).digest())
         return
     for path in sorted(found.parent.glob("*.npz")):

@@ -90,6 +90,11 @@ def test_a_checkpoint_whose_arrays_are_not_those_of_its_configuration_is_refused
     assert "its configuration does not fit its arrays" in out + err
 
 
+@pytest.mark.parametrize("command", ["info", "digest", "verify"])
+def test_a_name_that_no_file_can_have_is_that_of_no_checkpoint(command: str, cli: Cli) -> None:
+    assert cli("checkpoint", command, "n" * 300)[0] == 4
+
+
 def test_a_name_of_two_lines_stays_on_one(cli: Cli, own_run: Path) -> None:
     odd = own_run.with_name("odd\nname")
     own_run.rename(odd)
