@@ -1,4 +1,4 @@
-"""What may stand where a file is expected and is no regular file."""
+"""What may stand where a file is expected: no regular file, or one of an odd name."""
 
 from __future__ import annotations
 
@@ -32,3 +32,5 @@ ODD_THINGS: dict[str, Callable[[Path], None]] = {
     "link to itself": lambda path: path.symlink_to(path.name),
     "link to nothing": a_link_to("nothing"),
 }
+
+ODD_NAMES = ("two\nlines", "\x1b[31mred\x07\r", "not UTF-8 \udcff\udc80")

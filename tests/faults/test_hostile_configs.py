@@ -17,7 +17,7 @@ from faulty import amount, chosen, on_linux
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from measure import Outcome, assert_in_bounds, assert_refused, measured
-from odd_things import ODD_THINGS
+from odd_things import ODD_NAMES, ODD_THINGS
 
 from nnctl import config
 from nnctl.errors import ConfigError
@@ -44,9 +44,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
     "config": harmless,
     ".yaml": harmless,
     "config.yaml.gz": harmless,
-    "two\nlines.yaml": harmless,
-    "\x1b[31mred\x07\r.yaml": harmless,
-    "not UTF-8 \udcff\udc80.yaml": harmless,
+    **{f"{name}.yaml": harmless for name in ODD_NAMES},
     "turned \u202elmay.yaml": harmless,
     "spaces  .yaml": harmless,
     "n" * 250 + ".yaml": harmless,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from faulty import SMALL, amount, chosen, on_linux, start
 from measure import SECONDS, Outcome, assert_in_bounds, assert_refused, measured
-from odd_things import ODD_THINGS
+from odd_things import ODD_NAMES, ODD_THINGS
 from pictures import PICTURES, READABLE, mutant
 
 BATCH = 50
@@ -23,9 +23,7 @@ def rubbish(path: Path) -> None:
 
 PLACES: dict[str, Callable[[Path], None]] = {
     **{f"{name}.png": make for name, make in ODD_THINGS.items()},
-    "two\nlines.png": rubbish,
-    "\x1b[31mred\x07\r.png": rubbish,
-    "not UTF-8 \udcff\udc80.png": rubbish,
+    **{f"{name}.png": rubbish for name in ODD_NAMES},
     "turned \u202egnp.png": rubbish,
     "n" * 251 + ".png": rubbish,
     "n" * 300 + ".png": lambda _: None,
