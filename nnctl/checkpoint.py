@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nnctl import npz
-from nnctl.durable import whole_file
 from nnctl.errors import CheckpointError
 from nnctl.nn import Array
-from nnctl.npz import Archive, RefusedError
+from nnctl.storage import npz
+from nnctl.storage.durable import whole_file
+from nnctl.storage.npz import Archive, RefusedError
 
 FORMAT_VERSION = 1
 INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.keep", "train.threads"}

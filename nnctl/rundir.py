@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nnctl import durable
 from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
+from nnctl.storage import durable
 
 KEPT = re.compile(r"step-(\d{9,})\.npz")
 RUNS = Path("runs")

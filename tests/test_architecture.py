@@ -18,9 +18,9 @@ HOUSE = Path(nnctl.__file__).parent
 
 # From the ground up: a room imports only from lines below its own. A package is one room with all its modules.
 LINES: tuple[tuple[str, ...], ...] = (
-    ("errors",),
-    ("blas", "durable", "npz"),
-    ("nn", "config"),
+    ("errors", "blas"),
+    ("storage",),
+    ("picture", "nn", "config"),
     ("data", "checkpoint"),
     ("build", "rundir"),
     ("train",),
@@ -31,9 +31,9 @@ LINES: tuple[tuple[str, ...], ...] = (
 
 # Each library has one doorway; beyond it nobody knows its name. "cli" stands for all of its modules.
 DOORWAYS: dict[str, set[str]] = {
-    "PIL": {"data.image"},
+    "PIL": {"picture.decode"},
     "click": {"cli"},
-    "filelock": {"durable"},
+    "filelock": {"storage.durable"},
     "pydantic": {"config.models", "config.mistakes"},
     "requests": {"data.mirror"},
     "threadpoolctl": {"blas"},
@@ -41,7 +41,7 @@ DOORWAYS: dict[str, set[str]] = {
     "tqdm": {"cli"},
     "urllib3": {"data.mirror"},
     "yaml": {"config.files"},
-    "zipfile": {"npz"},
+    "zipfile": {"storage.npz"},
 }
 HEAVY = ("PIL", "filelock", "numpy", "pydantic", "requests", "threadpoolctl", "tqdm", "yaml")
 

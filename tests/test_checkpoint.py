@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnctl import checkpoint, durable
+from nnctl import checkpoint
 from nnctl.checkpoint import Checkpoint, Meta
 from nnctl.errors import CheckpointError, StorageError
+from nnctl.storage import durable
 
 RNG = np.random.default_rng(0)
 CONFIG = {"seed": 1, "network": {"hidden": [4]}, "data": {"dir": "Ziffern/ä"}}

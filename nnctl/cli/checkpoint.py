@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnctl import durable
 from nnctl.cli import console, options
 from nnctl.errors import CheckpointError
+from nnctl.storage import durable
 
 if TYPE_CHECKING:
     from nnctl.checkpoint import Checkpoint

@@ -69,7 +69,7 @@ def schema() -> None:
 def init(file: Path | None, force: bool) -> None:
     """Write a commented starter configuration to FILE, or print it."""
     from nnctl.config import starter
-    from nnctl.durable import write_whole
+    from nnctl.storage.durable import write_whole
 
     if file is None:
         console.result(starter().rstrip("\n"))

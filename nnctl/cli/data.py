@@ -121,8 +121,8 @@ def export(
 ) -> None:
     """Save one sample as a PNG picture of 28x28 pixels, so that there is something to predict."""
     from nnctl.config import load
-    from nnctl.data import image
-    from nnctl.durable import write_whole
+    from nnctl.picture import decode
+    from nnctl.storage.durable import write_whole
 
     if file.suffix.lower() != ".png":
         raise ConfigError(f"{file}: the picture is PNG", "choose a name that ends in .png")
@@ -137,7 +137,7 @@ def export(
         images, labels = loaded.test_images, loaded.test_labels
     if index >= len(images):
         raise click.BadParameter(f"{split} has the samples 0 to {len(images) - 1:,}", param_hint="SPLIT:INDEX")
-    write_whole(file, image.to_png(images[index]))
+    write_whole(file, decode.to_png(images[index]))
     name = loaded.class_names[int(labels[index])]
     if as_json:
         console.result_json(
@@ -149,7 +149,7 @@ def export(
 
 def _is_another(file: Path) -> bool:
     """Whether there is a file that is no sample, such as somebody's own drawing."""
-    from nnctl.data.image import SAMPLE_HEADER, is_sample
+    from nnctl.picture.decode import SAMPLE_HEADER, is_sample
 
     if not file.is_file():
         return False

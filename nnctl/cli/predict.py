@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnctl import durable
 from nnctl.cli import console, options
 from nnctl.errors import ImageError, NnctlError
+from nnctl.storage import durable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,9 +62,9 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
 
     import numpy as np
 
-    from nnctl.data import image
     from nnctl.data.classes import DIGITS
     from nnctl.data.examples import Examples
+    from nnctl.picture import decode
 
     trained = options.load_network(target)
     classes = trained.class_names
@@ -79,7 +79,7 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
             pixels = None if of_digits else _sample(data, name)
             if pixels is None:
                 as_digits.append(name)
-                pixels = image.read_digit(data, name)
+                pixels = decode.read_digit(data, name)
         except ImageError as error:
             failed.append(error)
             if as_json:
@@ -122,7 +122,7 @@ def _sources(images: tuple[Path, ...]) -> Iterator[tuple[str, Path | None]]:
 
 def _read(source: Path | None) -> bytes:
     """The bytes of a picture, or as many as show that it is too large."""
-    from nnctl.data.image import MAX_BYTES
+    from nnctl.picture.decode import MAX_BYTES
 
     name = "standard input" if source is None else source
     try:
@@ -146,15 +146,15 @@ def _sample(data: bytes, name: str) -> NDArray[np.uint8] | None:
     """The (28, 28) pixels of a picture that has no others; None for one of another size."""
     import numpy as np
 
-    from nnctl.data import image
+    from nnctl.picture import decode
 
-    grey = image.read_grey(data, name)
+    grey = decode.read_grey(data, name)
     return np.rint(grey).astype(np.uint8) if grey.shape == (28, 28) else None
 
 
 def _keep(folder: Path, source: Path | None, pixels: NDArray[np.uint8], taken: set[str]) -> None:
     """Save what the network saw beside nothing else of that name in this call."""
-    from nnctl.data.image import to_png
+    from nnctl.picture.decode import to_png
 
     stem = source.stem if source is not None else "stdin"
     name = next(n for n in (f"{stem}{i or ''}-28x28.png" for i in ("", *range(2, 10**6))) if n not in taken)

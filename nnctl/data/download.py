@@ -19,8 +19,8 @@ from pathlib import Path
 
 from nnctl.data.cache import locked
 from nnctl.data.mirror import FaultError, fault, receive
-from nnctl.durable import whole_file
 from nnctl.errors import DataError
+from nnctl.storage.durable import whole_file
 
 Progress = Callable[[str, int, int], None]  # file name, bytes done, bytes in all; starts anew with the next mirror
 _Items = queue.SimpleQueue[bytes | Exception | None]

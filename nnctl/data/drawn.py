@@ -10,8 +10,8 @@ from pathlib import Path
 
 from nnctl.data import idx, synthetic
 from nnctl.data.cache import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, FileReport, locked
-from nnctl.durable import write_whole
 from nnctl.errors import DataError, StorageError
+from nnctl.storage.durable import write_whole
 
 VERSION = 1  # raise it whenever synthetic.draw() draws differently; kept digits of another version are drawn anew
 PARTS = ((TRAIN_IMAGES, TRAIN_LABELS, 60_000, 0), (TEST_IMAGES, TEST_LABELS, 10_000, 1))  # names, count, seed

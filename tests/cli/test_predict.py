@@ -16,7 +16,7 @@ from nnctl import build, checkpoint
 from nnctl.data import datasets
 from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.examples import Examples
-from nnctl.data.image import read_digit, to_png
+from nnctl.picture.decode import read_digit, to_png
 from nnctl.train import evaluate
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -19,9 +19,10 @@ import filelock
 import numpy as np
 import pytest
 
-from nnctl import blas, checkpoint, durable
+from nnctl import blas, checkpoint
 from nnctl.cli import signals
 from nnctl.config import load
+from nnctl.storage import durable
 
 Cli = Callable[..., tuple[int, str, str]]
 Nnctl = Callable[..., subprocess.CompletedProcess[str]]

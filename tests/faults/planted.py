@@ -30,18 +30,30 @@ class Bug:
 
 
 BUGS = (
-    Bug("no fsync of a file", "durable.py", "os.fsync(file.fileno())", "file.fileno()", "power_cuts"),
-    Bug("no fsync of the folder", "durable.py", "        sync_folder(path.parent)\n", "", "power_cuts"),
-    Bug("write in place", "durable.py", 'path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")', "path", "saves"),
+    Bug("no fsync of a file", "storage/durable.py", "os.fsync(file.fileno())", "file.fileno()", "power_cuts"),
+    Bug("no fsync of the folder", "storage/durable.py", "        sync_folder(path.parent)\n", "", "power_cuts"),
+    Bug(
+        "write in place",
+        "storage/durable.py",
+        'path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")',
+        "path",
+        "saves",
+    ),
     Bug(
         "swallow write errors",
-        "durable.py",
+        "storage/durable.py",
         'raise StorageError.from_os_error(f"write {path}", error) from error\n\n\ndef write_whole',
         "return\n\n\ndef write_whole",
         "saves",
     ),
-    Bug("leave temporary files", "durable.py", "            leftover.unlink()", "            leftover.stat()", "saves"),
-    Bug("no lock", "durable.py", "        lock.acquire(timeout=timeout)", "        pass", "kills"),
+    Bug(
+        "leave temporary files",
+        "storage/durable.py",
+        "            leftover.unlink()",
+        "            leftover.stat()",
+        "saves",
+    ),
+    Bug("no lock", "storage/durable.py", "        lock.acquire(timeout=timeout)", "        pass", "kills"),
     Bug(
         "remove before saving",
         "cli/train.py",
@@ -114,14 +126,14 @@ BUGS = (
     ),
     Bug(
         "decode pictures of any size",
-        "data/image.py",
-        "            _refuse_if_huge(picture, held_whole=parts.comes_in_passes(data))\n",
+        "picture/decode.py",
+        "            _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data))\n",
         "",
         "hostile_images",
     ),
     Bug(
         "let decoders raise what they like",
-        "data/image.py",
+        "picture/decode.py",
         "except Exception as error:",
         "except EOFError as error:",
         "hostile_images",

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from nnctl.data import datasets
-from nnctl.data.digit import find_digit
-from nnctl.data.image import MAX_BYTES, read_digit, to_png
 from nnctl.errors import ImageError
+from nnctl.picture.decode import MAX_BYTES, read_digit, to_png
+from nnctl.picture.digit import find_digit
 
 Pixels = NDArray[np.uint8]
 

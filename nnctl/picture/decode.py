@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from nnctl.data import digit, parts
 from nnctl.errors import ImageError
+from nnctl.picture import digit, limits
 
 Grey = NDArray[np.float32]
 
@@ -90,11 +90,11 @@ def _grey(data: bytes) -> Grey:
         raise ImageError("the file is empty", "check that the picture was saved or downloaded completely")
     if len(data) > MAX_BYTES:
         raise ImageError(f"the file is larger than {MAX_BYTES // 10**6} MB", "save a smaller copy")
-    parts.refuse_if_intricate(data)
+    limits.refuse_if_intricate(data)
     try:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _refuse_if_huge(picture, held_whole=parts.comes_in_passes(data))
+            _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data))
             picture.load()
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
             return _upright(_luminance(picture), orientation)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from nnctl.data.image import read_digit
 from nnctl.errors import ImageError
+from nnctl.picture.decode import read_digit
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from nnctl import durable
 from nnctl.errors import CheckpointError, StorageError
+from nnctl.storage import durable
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions, and syncs no folders")
 
@@ -257,7 +257,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 
 def test_a_killed_process_leaves_a_temporary_file_that_sweep_removes(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
-    program = "import os, sys; from pathlib import Path; from nnctl.durable import whole_file\n"
+    program = "import os, sys; from pathlib import Path; from nnctl.storage.durable import whole_file\n"
     program += "with whole_file(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "file")], check=False)
     assert killed.returncode == 9

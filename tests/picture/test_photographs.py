@@ -11,8 +11,8 @@ from photographs import photograph
 from PIL import Image
 
 from nnctl.data import datasets
-from nnctl.data.image import read_digit
 from nnctl.errors import ImageError
+from nnctl.picture.decode import read_digit
 
 Pixels = NDArray[np.uint8]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.data.raster import (
+from nnctl.errors import ImageError
+from nnctl.picture.raster import (
     Box,
     Components,
     Grey,
@@ -29,7 +30,6 @@ from nnctl.data.raster import (
     scaled,
     smallest_rectangle,
 )
-from nnctl.errors import ImageError
 
 SIDE = 28  # pixels of a digit
 BOX = 20  # its longer side, without the margin

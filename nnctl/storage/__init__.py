@@ -1,0 +1,1 @@
+"""Bytes on disk: atomic files, strict archives of arrays; nothing of networks."""
