@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
-from process import run_nnctl
 
 from nnctl import build, checkpoint
 from nnctl.data import datasets
 from nnctl.data.examples import Examples
 from nnctl.errors import NnctlError
 from nnctl.train import evaluate
+from tests.support.process import run_nnctl
 
 ROOT = Path(__file__).parent.parent
 

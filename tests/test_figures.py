@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from process import run_nnctl
+
+from tests.support.process import run_nnctl
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

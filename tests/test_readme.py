@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 import pytest
-from process import environment
 
 from nnctl.cli import nnctl
+from tests.support.process import environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from process import environment
+
+from tests.support.process import environment
 
 FULL = os.environ.get("FAULTS") == "full"
 NNCTL = (sys.executable, "-m", "nnctl")

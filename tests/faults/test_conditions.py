@@ -15,8 +15,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from faulty import NNCTL, SMALL, amount, needs_strace, on_linux
-from process import environment, run_nnctl
+
+from tests.faults.faulty import NNCTL, SMALL, amount, needs_strace, on_linux
+from tests.support.process import environment, run_nnctl
 
 pytestmark = on_linux
 

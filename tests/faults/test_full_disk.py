@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from faulty import SMALL, amount, behind, on_linux
-from process import run_nnctl
 from pytest_httpserver import HTTPServer
+
+from tests.faults.faulty import SMALL, amount, behind, on_linux
+from tests.support.process import run_nnctl
 
 pytestmark = on_linux
 

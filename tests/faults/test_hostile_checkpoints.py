@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty import FULL, SMALL, amount, assert_spoken, chosen, on_linux
-from forgeries import (
+
+from tests.faults.faulty import FULL, SMALL, amount, assert_spoken, chosen, on_linux
+from tests.faults.forgeries import (
     CAGE,
     CONTENTS,
     DIGEST,
@@ -36,9 +37,9 @@ from forgeries import (
     respell,
     wrong_field,
 )
-from measure import BYTES, SECONDS
-from odd_things import ODD_THINGS
-from process import environment, run_nnctl
+from tests.faults.measure import BYTES, SECONDS
+from tests.faults.odd_things import ODD_THINGS
+from tests.support.process import environment, run_nnctl
 
 pytestmark = on_linux  # memory and processor time are read from /proc
 

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from configurations import CASES, TOKENS, VALID, mutant, written
-from faulty import amount, chosen, on_linux
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from measure import Outcome, assert_in_bounds, assert_refused, measured
-from odd_things import ODD_NAMES, ODD_THINGS
 
 from nnctl import config
 from nnctl.errors import ConfigError
+from tests.faults.configurations import CASES, TOKENS, VALID, mutant, written
+from tests.faults.faulty import amount, chosen, on_linux
+from tests.faults.measure import Outcome, assert_in_bounds, assert_refused, measured
+from tests.faults.odd_things import ODD_NAMES, ODD_THINGS
 
 BATCH = 50  # files for one process, which together may take as long as one
 

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty import SMALL, amount, chosen, on_linux
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from measure import Outcome, assert_in_bounds, assert_refused, measured
-from odd_things import ODD_THINGS
 
 from nnctl.data import idx
 from nnctl.errors import DataError
+from tests.faults.faulty import SMALL, amount, chosen, on_linux
+from tests.faults.measure import Outcome, assert_in_bounds, assert_refused, measured
+from tests.faults.odd_things import ODD_THINGS
 
 FILES = {  # bytes unpacked, and packed as they are published
     "train-images-idx3-ubyte": (47_040_016, 9_912_422),

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faulty import SMALL, amount, chosen, on_linux, start
-from measure import SECONDS, Outcome, assert_in_bounds, assert_refused, measured
-from odd_things import ODD_NAMES, ODD_THINGS
-from pictures import PICTURES, READABLE, mutant
+
+from tests.faults.faulty import SMALL, amount, chosen, on_linux, start
+from tests.faults.measure import SECONDS, Outcome, assert_in_bounds, assert_refused, measured
+from tests.faults.odd_things import ODD_NAMES, ODD_THINGS
+from tests.faults.pictures import PICTURES, READABLE, mutant
 
 BATCH = 50
 

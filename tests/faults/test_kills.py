@@ -18,8 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from faulty import NNCTL, SMALL, amount, assert_spoken, start
-from process import environment, run_nnctl
+
+from tests.faults.faulty import NNCTL, SMALL, amount, assert_spoken, start
+from tests.support.process import environment, run_nnctl
 
 pty, termios = (
     pytest.importorskip(name, reason="needs POSIX signals and terminals: no training was stopped")

@@ -23,10 +23,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from faulty import FULL, amount, assert_spoken, start
-from mirror import FAULTS, GOOD, MUTATED, PROMISING, WRAPPINGS, Manner, Mirrors, label, paced
 
 from nnctl.data.sources import DATASETS
+from tests.faults.faulty import FULL, amount, assert_spoken, start
+from tests.faults.mirror import FAULTS, GOOD, MUTATED, PROMISING, WRAPPINGS, Manner, Mirrors, label, paced
 
 pytestmark = pytest.mark.mnist
 

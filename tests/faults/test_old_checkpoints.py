@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty import SMALL, assert_spoken
-from process import run_nnctl
+
+from tests.faults.faulty import SMALL, assert_spoken
+from tests.support.process import run_nnctl
 
 FORMAT_1 = Path(__file__).parent / "checkpoints" / "format-1.npz"
 SHA256 = "7df824b6e233073709dd1a61e00658b84d8ab1114de12233221973735dd9a55b"

@@ -18,10 +18,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty import FULL, SMALL, amount, assert_spoken, needs_strace, on_linux, straced
 from PIL import Image
-from process import run_nnctl
-from replay import CALLS, Call, Disk, File, Tree, is_final, read_trace, read_tree, replayed, tells, write_tree
+
+from tests.faults.faulty import FULL, SMALL, amount, assert_spoken, needs_strace, on_linux, straced
+from tests.faults.replay import (
+    CALLS,
+    Call,
+    Disk,
+    File,
+    Tree,
+    is_final,
+    read_trace,
+    read_tree,
+    replayed,
+    tells,
+    write_tree,
+)
+from tests.support.process import run_nnctl
 
 pytestmark = [on_linux, needs_strace]
 

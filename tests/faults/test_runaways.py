@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty import SMALL, amount, on_linux, start
-from process import run_nnctl
 
 from nnctl.nn.layers import Sigmoid
 from nnctl.nn.losses import SoftmaxCrossEntropy
+from tests.faults.faulty import SMALL, amount, on_linux, start
+from tests.support.process import run_nnctl
 
 # Runaways
 

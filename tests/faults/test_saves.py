@@ -19,8 +19,9 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from faulty import FULL, SMALL, amount, needs_strace, on_linux, straced
-from process import run_nnctl
+
+from tests.faults.faulty import FULL, SMALL, amount, needs_strace, on_linux, straced
+from tests.support.process import run_nnctl
 
 pytestmark = [on_linux, needs_strace]
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from recipes import LOSSES, digits, network_of
 
 from nnctl.nn import Array, Labels
 from nnctl.nn.initializers import he
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
 from nnctl.nn.losses import Loss
 from nnctl.nn.network import Network, Workspace
+from tests.support.recipes import LOSSES, digits, network_of
 
 B = 16
 TOLERANCE = 1e-6

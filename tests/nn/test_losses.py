@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from recipes import LOSSES
 
 from nnctl.nn import Array, Labels
 from nnctl.nn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tests.support.recipes import LOSSES
 
 EVERY = pytest.mark.parametrize("loss", LOSSES.values())
 SCORES = hnp.arrays(np.float64, (6, 10), elements=st.floats(-30, 30))

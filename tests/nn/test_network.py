@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from recipes import LOSSES, backpropagate, digits, network_of
 
 from nnctl.nn import Array
 from nnctl.nn.initializers import he
@@ -10,6 +9,7 @@ from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
 from nnctl.nn.losses import SoftmaxCrossEntropy
 from nnctl.nn.network import Network, Workspace
 from nnctl.nn.optimizers import SGD
+from tests.support.recipes import LOSSES, backpropagate, digits, network_of
 
 # One step by hand
 

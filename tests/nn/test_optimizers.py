@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twin import Rule, TwinAdam, TwinSGD
 
 from nnctl.nn import Array
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from tests.support.twin import Rule, TwinAdam, TwinSGD
 
 P = 7
 EVERY: dict[str, Callable[[Array], Optimizer]] = {

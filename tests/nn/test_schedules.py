@@ -4,11 +4,11 @@ import dataclasses
 import math
 
 import pytest
-import twin
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nnctl.nn.schedules import Constant, Cosine, OneCycle, StepDecay, WarmUp
+from tests.support import twin
 
 RATE = st.floats(1e-4, 10.0)
 SHARE = st.floats(0.0, 1.0)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import twin
-from recipes import LOSSES, backpropagate, digits, network_of
-from twin import TwinAdam, TwinSGD, twin_of
 
 from nnctl.nn import Array
 from nnctl.nn.initializers import Initializer, he, normal, xavier
 from nnctl.nn.network import Workspace
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from nnctl.nn.schedules import Constant, Cosine, OneCycle, Schedule, StepDecay, WarmUp
+from tests.support import twin
+from tests.support.recipes import LOSSES, backpropagate, digits, network_of
+from tests.support.twin import TwinAdam, TwinSGD, twin_of
 
 
 @dataclass(frozen=True)

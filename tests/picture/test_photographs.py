@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from photographs import photograph
 from PIL import Image
 
 from nnctl.data import datasets
 from nnctl.errors import ImageError
 from nnctl.picture.decode import read_digit
+from tests.support.photographs import photograph
 
 Pixels = NDArray[np.uint8]
 
