@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from nnctl import build, checkpoint
 from nnctl.data import datasets
@@ -41,6 +42,13 @@ def _usual_signals() -> None:
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
             signal.signal(getattr(signal, name), signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine take ten times longer."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """The bench: it times the training that users run, beside the matrix products that this training is made of."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from nnctl import bench, build, config
 from nnctl.bench import parts
@@ -29,13 +28,6 @@ CASES = {
     "elastic": ("data.augment.name=elastic", "network.dropout=0.5"),
 }
 cases = pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine take ten times longer."""
-    with threadpool_limits(1):
-        yield
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from nnctl import build, checkpoint, config, train
 from nnctl.build import Purpose
@@ -24,13 +23,6 @@ from nnctl.train import EpochReport, Training, evaluate, fit
 
 SMALL = ("network.hidden=[8]", "train.epochs=3", "train.batch_size=32", "data.augment.name=none")
 STEPS = 10  # of an epoch: 300 images, 32 at a time, of which the last batch has 12
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine take ten times longer."""
-    with threadpool_limits(1):
-        yield
 
 
 def digits(amount: int, seed: int = 0) -> Examples:

@@ -7,12 +7,11 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from threadpoolctl import threadpool_limits
 
 from nnctl.cli import main
 
@@ -24,13 +23,6 @@ SMALL = (
     "--set=train.epochs=2",
     "--threads=1",
 )
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine take ten times longer."""
-    with threadpool_limits(1):
-        yield
 
 
 class Answer(NamedTuple):
