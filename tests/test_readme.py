@@ -4,28 +4,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from nnctl.cli import nnctl
+from tests.support.cli import commands
 from tests.support.process import environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def commands(group: click.Group, path: str = "nnctl") -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
+COMMANDS = {" ".join(("nnctl", *words)): command for words, command in commands(nnctl)}
 
 
 def shown() -> list[str]:
@@ -34,7 +24,7 @@ def shown() -> list[str]:
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-@pytest.mark.parametrize(("path", "command"), [pytest.param(*pair, id=pair[0]) for pair in commands(nnctl)])
+@pytest.mark.parametrize(("path", "command"), COMMANDS.items(), ids=COMMANDS)
 def test_every_command_has_examples_in_its_help_that_the_readme_shows_too(path: str, command: click.Command) -> None:
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("nnctl")]
     assert examples, path

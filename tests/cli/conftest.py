@@ -1,19 +1,14 @@
 """The commands, called within the test's own process for speed, and a small trained network for them to use."""
 
 import contextlib
-import io
-import json
 import os
 import shutil
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from nnctl.cli import main
+from tests.support.cli import Cli, Terminal, call
+from tests.support.process import NNCTL
 
 SMALL = (
     "--set=data.dataset=synthetic",
@@ -25,39 +20,8 @@ SMALL = (
 )
 
 
-class Answer(NamedTuple):
-    """What a command leaves behind: its exit code and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """Standard output, which must be one JSON object on one line."""
-        (line,) = self.out.splitlines()
-        value: dict[str, Any] = json.loads(line)
-        return value
-
-
-def call(*arguments: object, stdin: bytes = b"") -> Answer:
-    """Run nnctl in this process, from `main` on, in the folder the process is in."""
-    out, err = io.StringIO(), io.StringIO()
-    usual = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnctl.blas.configure", lambda *_: None)  # NumPy is loaded already
-        patch.setattr(sys, "argv", ["nnctl", *map(str, arguments)])
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-        with streams[0], streams[1], pytest.raises(SystemExit) as leaving:
-            main()
-    signal.signal(signal.SIGTERM, usual)
-    assert isinstance(leaving.value.code, int)
-    return Answer(leaving.value.code, out.getvalue(), err.getvalue())
-
-
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """`cli("train", "--quiet")` in the test's own empty folder."""
     monkeypatch.chdir(tmp_path)
     return call
@@ -85,7 +49,7 @@ def own_run(small_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+def terminal(tmp_path: Path) -> Terminal:
     """`terminal("train")` runs nnctl on a terminal of its own: exit code, and all that appeared there."""
     pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
     import fcntl
@@ -98,7 +62,7 @@ def terminal(tmp_path: Path) -> Callable[..., tuple[int, str]]:
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
         environment |= {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", **variables}
-        command = [sys.executable, "-m", "nnctl", *map(str, arguments)]
+        command = [*NNCTL, *map(str, arguments)]
         streams = {"stdin": follower, "stdout": follower, "stderr": follower}
         with subprocess.Popen(command, cwd=tmp_path, env=environment, **streams) as process:
             os.close(follower)

@@ -26,8 +26,8 @@ from PIL import Image
 import nnctl.errors
 from nnctl.data.datasets import DATASETS
 from nnctl.data.synthetic import draw
+from tests.support.cli import Cli
 
-Cli = Callable[..., tuple[int, str, str]]
 Arrays = dict[str, NDArray[Any]]
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = (f"{file.name}.gz" for file in DATASETS["mnist"].files)

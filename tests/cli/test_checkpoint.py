@@ -2,15 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import filelock
 import pytest
 
 from nnctl import checkpoint
-
-Cli = Callable[..., tuple[int, str, str]]
+from tests.support.cli import Cli
 
 
 def test_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path) -> None:

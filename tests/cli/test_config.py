@@ -1,15 +1,12 @@
 """`nnctl config`: what is in force and why, checked and begun from the shell."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nnctl.config import Config, load, schema, starter, to_mapping, to_yaml
-
-Cli = Callable[..., tuple[int, str, str]]
-
+from tests.support.cli import Cli
 
 # show
 

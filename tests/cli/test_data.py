@@ -4,7 +4,6 @@ import dataclasses
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,7 @@ from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, idx
 from nnctl.data.datasets import DATASETS
-
-Cli = Callable[..., tuple[int, str, str]]
+from tests.support.cli import Cli, Terminal
 
 NAMES = [file.name for file in DATASETS["mnist"].files]
 
@@ -58,7 +56,7 @@ def test_fetch_brings_four_verified_files(cli: Cli, mirror: HTTPServer) -> None:
 
 @pytest.mark.mnist
 def test_on_a_terminal_each_file_has_a_bar_with_its_bytes(
-    terminal: Callable[..., tuple[int, str]], mnist_dir: Path, httpserver: HTTPServer
+    terminal: Terminal, mnist_dir: Path, httpserver: HTTPServer
 ) -> None:
     for name in NAMES:
         httpserver.expect_request(f"/{name}.gz").respond_with_data((mnist_dir / "mnist" / f"{name}.gz").read_bytes())

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,7 @@ from PIL import Image
 from nnctl import checkpoint
 from nnctl.data import datasets
 from nnctl.train import Evaluation
-
-Cli = Callable[..., tuple[int, str, str]]
+from tests.support.cli import Cli
 
 
 class Plain(NamedTuple):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,23 +15,10 @@ import pytest
 
 from nnctl import __version__
 from nnctl.cli import nnctl as root
-
-Cli = Callable[..., tuple[int, str, str]]
-Nnctl = Callable[..., subprocess.CompletedProcess[str]]
+from tests.support.cli import Cli, Terminal, commands
+from tests.support.process import NNCTL, Nnctl
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and shells")
-
-
-def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command that does something, with the words that call it."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, *path, name)
-        else:
-            yield (*path, name), command
 
 
 COMMANDS = dict(commands(root))
@@ -203,7 +189,7 @@ def test_a_message_cannot_command_the_terminal(cli: Cli) -> None:
 def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        command = [sys.executable, "-m", "nnctl", "data", "fetch", "--mirror", mirror]
+        command = [*NNCTL, "data", "fetch", "--mirror", mirror]
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             silent.settimeout(60)
             connection, _ = silent.accept()  # by now the file is open to be written
@@ -292,7 +278,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     [("utf-8", 'dir: "Zähler Ω"'), ("latin-1", 'dir: "Zähler \\u03a9"'), ("ascii", 'dir: "')],
 )
 def test_no_character_is_too_much_for_a_stream(encoding: str, written: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "nnctl", "config", "show", "--set", "data.dir=Zähler Ω"]
+    command = [*NNCTL, "config", "show", "--set", "data.dir=Zähler Ω"]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -301,7 +287,7 @@ def test_no_character_is_too_much_for_a_stream(encoding: str, written: str, tmp_
 
 @on_posix
 def test_no_home_and_no_other_variable_is_needed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "nnctl", "config", "show"]
+    command = [*NNCTL, "config", "show"]
     done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("seed: 0")
@@ -311,7 +297,7 @@ def test_no_home_and_no_other_variable_is_needed(tmp_path: Path) -> None:
     ("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
 )
 def test_colours_are_for_terminals_that_welcome_them(
-    variables: dict[str, str], coloured: bool, terminal: Callable[..., tuple[int, str]], nnctl: Nnctl
+    variables: dict[str, str], coloured: bool, terminal: Terminal, nnctl: Nnctl
 ) -> None:
     code, shown = terminal("train", "--set", "nonsense", **variables)
     assert code == 2
@@ -323,13 +309,11 @@ def test_colours_are_for_terminals_that_welcome_them(
     ("option", "key"),
     [("--epochs", "train.epochs"), ("--lr", "optimizer.learning_rate"), ("--batch-size", "train.batch_size")],
 )
-def test_a_key_taken_for_an_option_is_recognised(
-    cli: Callable[..., tuple[int, str, str]], option: str, key: str
-) -> None:
+def test_a_key_taken_for_an_option_is_recognised(cli: Cli, option: str, key: str) -> None:
     code, out, err = cli("train", option, "3")
     assert (code, out) == (2, "")
     assert err.endswith(f"hint: did you mean --set {key}=VALUE?\n")
 
 
-def test_another_unknown_option_points_to_the_help(cli: Callable[..., tuple[int, str, str]]) -> None:
+def test_another_unknown_option_points_to_the_help(cli: Cli) -> None:
     assert cli("train", "--zzz", "3")[2].endswith("hint: see nnctl train --help\n")

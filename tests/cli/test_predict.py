@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,7 @@ from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.examples import Examples
 from nnctl.picture.decode import read_digit, to_png
 from nnctl.train import evaluate
-
-Cli = Callable[..., tuple[int, str, str]]
+from tests.support.cli import Cli, Terminal
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +209,7 @@ def test_a_picture_that_cannot_be_read_is_named_whatever_the_network_reads(cli: 
 
 
 def test_bars_with_names_fit_a_terminal_of_80_columns(
-    terminal: Callable[..., tuple[int, str]], other_run: Path, cloth: NDArray[np.uint8]
+    terminal: Terminal, other_run: Path, cloth: NDArray[np.uint8]
 ) -> None:
     code, shown = terminal("predict", "cloth.png", NO_COLOR="1")
     assert code == 0
@@ -232,7 +230,7 @@ def test_bars_with_names_fit_a_terminal_of_80_columns(
 def test_a_terminal_shows_the_picture_and_ten_bars(
     encoding: str,
     ink: str,
-    terminal: Callable[..., tuple[int, str]],
+    terminal: Terminal,
     small_run: Path,
     pictures: list[Path],
 ) -> None:
@@ -253,9 +251,7 @@ def test_a_terminal_shows_the_picture_and_ten_bars(
     assert [bar.split()[-2] for bar in bars] == [f"{100 * p:.2f}" for p in probs]
 
 
-def test_only_the_chosen_bar_is_bold(
-    terminal: Callable[..., tuple[int, str]], small_run: Path, pictures: list[Path]
-) -> None:
+def test_only_the_chosen_bar_is_bold(terminal: Terminal, small_run: Path, pictures: list[Path]) -> None:
     _, shown = terminal("predict", pictures[0], "--checkpoint", small_run)
     digit = expected(small_run, pictures[0].read_bytes()).argmax()
     assert shown.count("\x1b[1m") == 1

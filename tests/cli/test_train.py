@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +22,9 @@ from nnctl import blas, checkpoint
 from nnctl.cli import signals
 from nnctl.config import load
 from nnctl.storage import durable
+from tests.support.cli import Cli, Terminal
+from tests.support.process import NNCTL, Nnctl
 
-Cli = Callable[..., tuple[int, str, str]]
-Nnctl = Callable[..., subprocess.CompletedProcess[str]]
 Small = tuple[object, ...]
 
 EVERY_RUN_HOLDS = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last.npz", "checkpoints/best.npz"}
@@ -105,9 +104,7 @@ def test_elsewhere_than_on_a_terminal_each_epoch_is_one_line(cli: Cli, small: Sm
     assert "training:" not in err
 
 
-def test_on_a_terminal_one_bar_runs_above_which_the_epochs_are_listed(
-    terminal: Callable[..., tuple[int, str]], small: Small
-) -> None:
+def test_on_a_terminal_one_bar_runs_above_which_the_epochs_are_listed(terminal: Terminal, small: Small) -> None:
     code, shown = terminal("train", *small)
     assert code == 0
     assert "\rtraining:   0%" in shown
@@ -478,7 +475,7 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
 ) -> None:
     signum = signal.Signals[name]
     settings = (*small, "--set=data.train_limit=50000", "--set=train.batch_size=256", "--set=train.epochs=3", "--quiet")
-    command = [sys.executable, "-m", "nnctl", "train", *map(str, settings), "--run-dir", "run"]
+    command = [*NNCTL, "train", *map(str, settings), "--run-dir", "run"]
     run = tmp_path / "run"
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while not (run / "metrics.jsonl").exists() and process.poll() is None:

@@ -1,4 +1,4 @@
-"""What the fault suite stands on: how much to do, nnctl as a process, and strace to stop or fail its system calls.
+"""What the fault suite stands on: how much to do, and strace to stop or fail the system calls of nnctl.
 
 All is done by the command line and the file system, as users and their machines would do it. The quick part runs with
 all other tests; `FAULTS=full python -m pytest tests/faults` does as much as the documentation promises.
@@ -10,15 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import environment
+from tests.support.process import run_nnctl
 
 FULL = os.environ.get("FAULTS") == "full"
-NNCTL = (sys.executable, "-m", "nnctl")
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 needs_strace = pytest.mark.skipif(
@@ -51,20 +50,6 @@ def chosen(names: Iterable[str], every: int, *always: str) -> list[str]:
     return names if FULL else list(dict.fromkeys([*names[::every], *always]))
 
 
-def start(*arguments: object, cwd: Path, **variables: str) -> subprocess.Popen[str]:
-    """Start nnctl in a folder, without the caller's NNCTL_* variables; its output is kept for `communicate`."""
-    return subprocess.Popen(
-        [*NNCTL, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**variables),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-
-
 def straced(options: list[str], *arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run nnctl under strace; its own report goes to the file `trace` in `cwd`.
 
@@ -74,22 +59,8 @@ def straced(options: list[str], *arguments: object, cwd: Path, **variables: str)
         cwd: the folder to run in.
         variables: of the environment.
     """
-    return behind(["strace", "-f", "-o", str(cwd / "trace"), *options], *arguments, cwd=cwd, **variables)
-
-
-def behind(prefix: Sequence[str], *arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run nnctl behind the words of a program that runs it."""
-    return subprocess.run(
-        [*prefix, *NNCTL, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    strace = ["strace", "-f", "-o", str(cwd / "trace"), *options]
+    return run_nnctl(*arguments, cwd=cwd, behind=strace, **variables)
 
 
 def assert_spoken(done: subprocess.CompletedProcess[str], code: int) -> None:

@@ -9,8 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.faulty import NNCTL
-from tests.support.process import environment
+from tests.support.process import NNCTL, environment
 
 SECONDS, BYTES = 2.0, 200e6  # what one input may take
 PATIENCE = 120  # seconds until a process is killed: it waits for what never comes

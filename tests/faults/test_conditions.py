@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faulty import NNCTL, SMALL, amount, needs_strace, on_linux
-from tests.support.process import environment, run_nnctl
+from tests.faults.faulty import SMALL, amount, needs_strace, on_linux
+from tests.support.process import NNCTL, environment, run_nnctl
 
 pytestmark = on_linux
 

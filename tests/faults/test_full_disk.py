@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.faults.faulty import SMALL, amount, behind, on_linux
+from tests.faults.faulty import SMALL, amount, on_linux
 from tests.support.process import run_nnctl
 
 pytestmark = on_linux
@@ -185,7 +185,7 @@ class Place:
         """Run nnctl there, where no mirror but this machine's own can be reached."""
         nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
         variables = nowhere | {name.upper(): value for name, value in nowhere.items()}
-        return behind([*self.prefix, *more], *arguments, cwd=Path("/"), **variables)
+        return run_nnctl(*arguments, cwd=Path("/"), behind=[*self.prefix, *more], **variables)
 
 
 def need(*programs: str) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faulty import SMALL, amount, chosen, on_linux, start
+from tests.faults.faulty import SMALL, amount, chosen, on_linux
 from tests.faults.measure import SECONDS, Outcome, assert_in_bounds, assert_refused, measured
 from tests.faults.odd_things import ODD_NAMES, ODD_THINGS
 from tests.faults.pictures import PICTURES, READABLE, mutant
+from tests.support.process import start_nnctl
 
 BATCH = 50
 
@@ -36,7 +37,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
 def run(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that was trained for a moment."""
     folder = tmp_path_factory.mktemp("trained")
-    training = start("train", *SMALL, "--data-dir", drawn_dir, "--run-dir", "run", cwd=folder)
+    training = start_nnctl("train", *SMALL, "--data-dir", drawn_dir, "--run-dir", "run", cwd=folder)
     _, err = training.communicate(timeout=120)
     assert training.returncode == 0, err
     return folder / "run"

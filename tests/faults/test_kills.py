@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faulty import NNCTL, SMALL, amount, assert_spoken, start
-from tests.support.process import environment, run_nnctl
+from tests.faults.faulty import SMALL, amount, assert_spoken
+from tests.support.process import NNCTL, environment, run_nnctl, start_nnctl
 
 pty, termios = (
     pytest.importorskip(name, reason="needs POSIX signals and terminals: no training was stopped")
@@ -186,7 +186,7 @@ def test_a_killed_run_loses_one_save_interval_at_most_and_ends_with_the_same_bit
         f"--set=train.keep={(1, 2, 5)[(case + case // 3) % 3]}",
     )
     run, whole = tmp_path / "run", tmp_path / "whole"
-    uninterrupted = start("train", *options, "--quiet", "--run-dir=whole", cwd=tmp_path)
+    uninterrupted = start_nnctl("train", *options, "--quiet", "--run-dir=whole", cwd=tmp_path)
     saved, arguments = 0, options
     for left in range(KILLS, 0, -1):
         target = rng.randint(saved, saved + (10 * epochs - saved) // (left + 1))
@@ -216,7 +216,7 @@ def test_a_terminated_training_has_saved_within_five_seconds(
     }[moment]
     options = settings(drawn_dir, f"--set=seed={case}", f"--set=optimizer.name={rng.choice(OPTIMIZERS)}", *more)
     run, whole = tmp_path / "run", tmp_path / "whole"
-    uninterrupted = start("train", *options, "--quiet", "--run-dir=whole", cwd=tmp_path)
+    uninterrupted = start_nnctl("train", *options, "--quiet", "--run-dir=whole", cwd=tmp_path)
     with Watched(*options, "--run-dir=run", cwd=tmp_path) as trainer:
         if moment == "training":
             trainer.watch_to(rng.randint(0, 400))
@@ -286,9 +286,9 @@ def test_a_terminated_download_leaves_nothing_broken(case: int, tmp_path: Path, 
     rng = random.Random(f"download {case}")
     with dripping_mirror() as (url, sent):
         if case % 2:
-            fetching = start("train", "--run-dir=run", "--data-dir=data", cwd=tmp_path, NNCTL_MIRRORS=url)
+            fetching = start_nnctl("train", "--run-dir=run", "--data-dir=data", cwd=tmp_path, NNCTL_MIRRORS=url)
         else:
-            fetching = start("data", "fetch", "--mirror", url, "--data-dir=data", cwd=tmp_path)
+            fetching = start_nnctl("data", "fetch", "--mirror", url, "--data-dir=data", cwd=tmp_path)
         for _ in range(rng.randint(1, 40)):
             assert sent.acquire(timeout=PATIENCE), "nothing was fetched"
         fetching.send_signal(signal.SIGTERM)
@@ -304,7 +304,7 @@ def test_a_terminated_download_leaves_nothing_broken(case: int, tmp_path: Path, 
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, drawn_dir: Path) -> Path:
     """A run of a second or more, which no other came near."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    finish(start("train", *contended(drawn_dir), "--quiet", "--run-dir=run", cwd=folder))
+    finish(start_nnctl("train", *contended(drawn_dir), "--quiet", "--run-dir=run", cwd=folder))
     return folder / "run"
 
 
@@ -318,7 +318,7 @@ def test_of_two_trainers_in_one_folder_one_trains_and_the_other_leaves(
     case: int, tmp_path: Path, drawn_dir: Path, undisturbed: Path
 ) -> None:
     run = tmp_path / "run"
-    trainers = [start("train", *contended(drawn_dir), "--quiet", "--run-dir=run", cwd=tmp_path) for _ in range(2)]
+    trainers = [start_nnctl("train", *contended(drawn_dir), "--quiet", "--run-dir=run", cwd=tmp_path) for _ in range(2)]
     held, latest = None, time.monotonic() + PATIENCE
     while all(trainer.poll() is None for trainer in trainers) and time.monotonic() < latest:
         if held is None and (run / "checkpoints").exists():  # made by the one that holds the lock
@@ -361,7 +361,7 @@ def test_a_run_resumed_anywhere_ends_with_the_same_bits(
         f"--set=data.augment.name={AUGMENTS[recipe % 3]}",
     )
     run, whole = tmp_path / "run", tmp_path / "whole"
-    uninterrupted = start("train", *options, "--quiet", "--run-dir=whole", cwd=tmp_path)
+    uninterrupted = start_nnctl("train", *options, "--quiet", "--run-dir=whole", cwd=tmp_path)
     number = signal.SIGKILL if place == "epoch end" else signal.SIGTERM
     arguments, stops, step = options, 0, 0
     while stops == 0 or (place == "mid-epoch" and step % 100 == 0) or (place == "twice" and stops < 2):

@@ -25,8 +25,9 @@ from pathlib import Path
 import pytest
 
 from nnctl.data.sources import DATASETS
-from tests.faults.faulty import FULL, amount, assert_spoken, start
+from tests.faults.faulty import FULL, amount, assert_spoken
 from tests.faults.mirror import FAULTS, GOOD, MUTATED, PROMISING, WRAPPINGS, Manner, Mirrors, label, paced
+from tests.support.process import start_nnctl
 
 pytestmark = pytest.mark.mnist
 
@@ -58,7 +59,7 @@ def begin(*arguments: object, cwd: Path, mirrors: Mirrors, **variables: str) -> 
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         variables |= {name: mirrors.closed, name.upper(): mirrors.closed}
     variables |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,.invalid")
-    return start(*arguments, cwd=cwd, **variables, OPENBLAS_NUM_THREADS="1")
+    return start_nnctl(*arguments, cwd=cwd, **variables, OPENBLAS_NUM_THREADS="1")
 
 
 def run(*arguments: object, cwd: Path, mirrors: Mirrors, **variables: str) -> subprocess.CompletedProcess[str]:

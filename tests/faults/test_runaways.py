@@ -15,8 +15,8 @@ import pytest
 
 from nnctl.nn.layers import Sigmoid
 from nnctl.nn.losses import SoftmaxCrossEntropy
-from tests.faults.faulty import SMALL, amount, on_linux, start
-from tests.support.process import run_nnctl
+from tests.faults.faulty import SMALL, amount, on_linux
+from tests.support.process import run_nnctl, start_nnctl
 
 # Runaways
 
@@ -160,7 +160,7 @@ def test_a_long_training_leaks_neither_memory_nor_files(drawn_dir: Path, tmp_pat
         "data.dataset=synthetic data.train_limit=1 data.validation=1 data.augment=none network.hidden=[1] "
         f"train.batch_size=1 train.epochs={EPOCHS}"
     )
-    process = start(
+    process = start_nnctl(
         "train",
         *(f"--set={setting}" for setting in settings.split()),
         "--data-dir",
