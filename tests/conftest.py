@@ -17,9 +17,8 @@ from nnctl.data import datasets
 from nnctl.data.examples import Examples
 from nnctl.errors import NnctlError
 from nnctl.train import evaluate
+from tests.support.files import ROOT
 from tests.support.process import Nnctl, run_nnctl
-
-ROOT = Path(__file__).parent.parent
 
 # a test is right or wrong however busy the machine is
 settings.register_profile("nnctl", deadline=None)

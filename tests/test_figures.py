@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.files import CONFIGS
 from tests.support.process import run_nnctl
-
-CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 @pytest.mark.mnist

@@ -11,9 +11,9 @@ import pytest
 
 from nnctl.cli import nnctl
 from tests.support.cli import commands
+from tests.support.files import ROOT
 from tests.support.process import environment
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {" ".join(("nnctl", *words)): command for words, command in commands(nnctl)}
 

@@ -2,9 +2,9 @@
 
 import re
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.support.files import ROOT
+
 LOCK = (ROOT / "requirements-dev.lock").read_text("utf-8")
 
 

@@ -27,6 +27,7 @@ import nnctl.errors
 from nnctl.data.datasets import DATASETS
 from nnctl.data.synthetic import draw
 from tests.support.cli import Cli
+from tests.support.files import contents, failing
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -266,10 +267,9 @@ RUNS = (Case("a run directory that is used", "train --run-dir run", 2, "run: hol
 CASES = (*CONFIGS, *DATA, *IMAGE_FILES, *CHECKPOINTS, *RUNS)
 
 
-def contents() -> dict[str, bytes]:
-    """Every file in the current folder; a folder counts as an empty one."""
-    paths = {path for path in Path().rglob("*") if path.name != ".lock"}
-    return {path.as_posix(): path.read_bytes() if path.is_file() else b"" for path in paths}
+def here() -> dict[str, bytes | None]:
+    """What lies in the current folder, but for locks."""
+    return {path: data for path, data in contents(Path.cwd()).items() if Path(path).name != ".lock"}
 
 
 def check(answer: tuple[int, str, str], code: int, words: str) -> None:
@@ -296,9 +296,9 @@ def run(cli: Cli, small_run: Path) -> Cli:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_input_is_told_in_one_message_and_changes_nothing(case: Case, run: Cli) -> None:
     case.prepare()
-    before = contents()
+    before = here()
     check(run(*case.command.split()), case.code, case.words)
-    assert contents() == before
+    assert here() == before
 
 
 def test_every_error_that_nnctl_can_raise_has_a_hint() -> None:
@@ -339,10 +339,10 @@ def test_swapped_files_of_mnist_are_recognised(cli: Cli, mnist_dir: Path) -> Non
 
 
 def test_a_run_directory_in_use_is_left_alone(run: Cli) -> None:
-    before = contents()
+    before = here()
     with filelock.FileLock("run/.lock"):
         check(run("train", "--resume", "--run-dir", "run"), 8, "run: another process is training here")
-    assert contents() == before
+    assert here() == before
 
 
 # What the file system refuses
@@ -362,21 +362,17 @@ def test_what_cannot_be_written_is_told_and_loses_nothing(
 ) -> None:
     monkeypatch.setenv("NNCTL_DATA_DIR", str(drawn_dir))
     Path("digit.png").write_bytes(DIGIT)
-    before = contents()
-
-    def refuse(_: int) -> None:
-        raise OSError(reason, os.strerror(reason))
-
-    monkeypatch.setattr("nnctl.durable.os.fsync", refuse)
+    before = here()
+    monkeypatch.setattr("nnctl.storage.durable.os.fsync", failing(reason))
     check(run(*SAVING[command].split()), 6, os.strerror(reason))
-    assert contents() == before
+    assert here() == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a limit on the size of files")
 def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(run: Cli) -> None:
     import resource
 
-    before = contents()
+    before = here()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # config.yaml fits, a checkpoint does not
     try:
@@ -386,7 +382,7 @@ def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(run: Cli)
     _, _, error = err.partition("\n")  # the first line warns that more epochs bend the schedule
     check((code, out, error), 6, os.strerror(errno.EFBIG))
     assert ".npz: " in error
-    assert contents()["run/checkpoints/last.npz"] == before["run/checkpoints/last.npz"]
+    assert here()["run/checkpoints/last.npz"] == before["run/checkpoints/last.npz"]
     assert run("checkpoint", "verify", "run")[0] == 0
     assert run("train", "--resume", "--run-dir", "run", "--quiet")[0] == 0
 

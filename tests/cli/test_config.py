@@ -7,6 +7,7 @@ import pytest
 
 from nnctl.config import Config, load, schema, starter, to_mapping, to_yaml
 from tests.support.cli import Cli
+from tests.support.files import CONFIGS
 
 # show
 
@@ -68,7 +69,7 @@ def test_train_uses_what_show_shows(cli: Cli, small: tuple[object, ...], drawn_d
 
 
 def test_check_accepts_what_init_writes_and_every_recipe(cli: Cli) -> None:
-    recipes = sorted((Path(__file__).parents[2] / "configs").iterdir())
+    recipes = sorted(CONFIGS.iterdir())
     assert len(recipes) >= 5
     assert cli("config", "init", "my.yaml")[0] == 0
     code, out, err = cli("config", "check", "my.yaml", *recipes)

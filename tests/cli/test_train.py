@@ -23,6 +23,7 @@ from nnctl.cli import signals
 from nnctl.config import load
 from nnctl.storage import durable
 from tests.support.cli import Cli, Terminal
+from tests.support.files import contents
 from tests.support.process import NNCTL, Nnctl
 
 Small = tuple[object, ...]
@@ -33,10 +34,6 @@ EVERY_RUN_HOLDS = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last
 def digest(run: Path) -> str:
     """The digest of the state a run has come to."""
     return checkpoint.load(run / "checkpoints" / "last.npz").digest()
-
-
-def contents(run: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def info(run: Path) -> dict[str, Any]:
@@ -441,7 +438,7 @@ def test_a_first_save_that_was_not_synced_can_be_gone_on_from(
         really_sync(folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnctl.durable.sync_folder", sync)
+        patch.setattr("nnctl.storage.durable.sync_folder", sync)
         assert cli("train", *small, "--run-dir", "run")[0] == 6
     assert cli("train", "--resume", "--run-dir", "run")[0] == 0
     assert cli("train", *small, "--run-dir", "at once")[0] == 0

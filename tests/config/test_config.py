@@ -19,8 +19,7 @@ from nnctl.config.gather import OTHER_VARIABLES
 from nnctl.config.mistakes import ALIASES, OTHER_NAMES
 from nnctl.config.models import FIELDS, SECTIONS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
 from nnctl.errors import ConfigError
-
-CONFIGS = Path(__file__).parents[2] / "configs"
+from tests.support.files import CONFIGS
 
 
 @pytest.fixture

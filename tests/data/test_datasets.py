@@ -1,12 +1,12 @@
 """Datasets: the right files are used wherever they lie; drawn digits take the place of MNIST only openly."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import os
 import re
 import shutil
-import socket
 import sys
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from nnctl.data.cache import DataFile, Verified
 from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.datasets import DATASETS, fetch, load, verify
 from nnctl.errors import DataError, StorageError
+from tests.support.files import contents, failing
 
 NAMES = [file.name for file in DATASETS["mnist"].files]
 TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = NAMES
@@ -55,12 +56,6 @@ def _small_datasets(monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
 
 
 @pytest.fixture
-def refusing() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        return f"http://127.0.0.1:{once.getsockname()[1]}/"
-
-
-@pytest.fixture
 def good(httpserver: HTTPServer) -> str:
     """A mirror of the small MNIST."""
     for file, packed in PACKED["mnist"].items():
@@ -82,17 +77,13 @@ def assert_is(dataset: datasets.Dataset, name: str) -> None:
         np.testing.assert_array_equal(values, expected)
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("suffix", [".gz", ""], ids=["gzipped", "raw"])
 @pytest.mark.parametrize("place", ["mnist", "", "MNIST/raw"], ids=["own", "itself", "torchvision"])
 def test_files_are_used_where_they_lie_without_network(place, suffix, tmp_path):
     put(tmp_path / place, suffix=suffix)
-    before = snapshot(tmp_path)
+    before = contents(tmp_path)
     assert_is(load("mnist", tmp_path, offline=True), "mnist")
-    after = snapshot(tmp_path)
+    after = contents(tmp_path)
     assert before.items() <= after.items()
     if place != "mnist" or not suffix:  # a folder of nnctl's own; into those of others nothing is written
         assert after == before
@@ -118,17 +109,17 @@ def test_a_kept_file_that_was_damaged_is_not_used_but_mended(tmp_path):
 
 def test_what_nothing_could_vouch_for_is_not_kept(tmp_path):
     folder = put(tmp_path / "kmnist", "kmnist")
-    before = snapshot(folder)
+    before = contents(folder)
     assert_is(load("kmnist", tmp_path, offline=True), "kmnist")
-    assert snapshot(folder) == before
+    assert contents(folder) == before
 
 
 def test_where_nothing_can_be_kept_digits_load_all_the_same(tmp_path):
     folder = put(tmp_path / "mnist")
     (folder / ".lock").mkdir()
-    before = snapshot(folder)
+    before = contents(folder)
     assert_is(load("mnist", tmp_path, offline=True), "mnist")
-    assert snapshot(folder) == before
+    assert contents(folder) == before
 
 
 def test_files_spelt_with_a_dot_are_used(tmp_path):
@@ -381,10 +372,7 @@ def test_auto_falls_back_to_drawn_digits_and_says_why_in_one_line(offline, reaso
 
 
 def test_auto_does_not_paper_over_a_full_disk(good, tmp_path, monkeypatch):
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
     with pytest.raises(StorageError, match="No space left"):
         load("auto", tmp_path, mirrors=[good])
 
@@ -423,12 +411,12 @@ def test_fetch_draws_the_synthetic_digits(tmp_path):
 def test_verify_reports_each_file_and_changes_nothing(tmp_path):
     spoil_swap(put(tmp_path / "mnist"))
     (tmp_path / "mnist" / f"{TEST}.gz").unlink()
-    before = snapshot(tmp_path)
+    before = contents(tmp_path)
     reports = verify("mnist", tmp_path)
     assert [report.path.name for report in reports] == [f"{file}.gz" for file in NAMES]
     assert [report.status for report in reports] == ["damaged", "ok", "missing", "ok"]
     assert reports[0].detail == f"holds {TEST} of MNIST"
-    assert snapshot(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_the_tables_are_complete():

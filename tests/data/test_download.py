@@ -20,6 +20,7 @@ from pytest_httpserver import HTTPServer
 from nnctl import __version__
 from nnctl.data.download import Limits, RemoteFile, download
 from nnctl.errors import DataError, StorageError
+from tests.support.files import failing
 
 CONTENT = gzip.compress(os.urandom(200_000), mtime=0)
 FILE = RemoteFile("digits.gz", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
@@ -81,12 +82,6 @@ def good(httpserver: HTTPServer) -> str:
     httpserver.expect_request(f"/{FILE.name}").respond_with_data(CONTENT)
     httpserver.expect_request(f"/{OTHER.name}").respond_with_data(b"abc")
     return httpserver.url_for("/")
-
-
-@pytest.fixture
-def refusing() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        return f"http://127.0.0.1:{once.getsockname()[1]}/"
 
 
 def names(folder: Path) -> list[str]:
@@ -361,10 +356,7 @@ def test_a_fetched_file_has_the_permissions_of_any_other_new_file(good, tmp_path
 
 
 def test_a_full_disk_is_reported_and_leaves_nothing(good, tmp_path, monkeypatch):
-    def full(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
     with pytest.raises(StorageError, match="No space left on device"):
         download([good], [FILE], tmp_path)
     assert names(tmp_path) == []

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-SHIPPED = Path(__file__).parents[2] / "configs"
+from tests.support.files import CONFIGS
 
 
 def laughs(levels: int) -> str:
@@ -288,7 +288,7 @@ def cut(text: str, rng: random.Random) -> str:
 @cache
 def texts() -> list[tuple[str, str]]:
     """The ending and the text of each configuration that nnctl comes with, without most of what explains them."""
-    shipped = [(file.suffix, file.read_text("utf-8")) for file in sorted(SHIPPED.iterdir())]
+    shipped = [(file.suffix, file.read_text("utf-8")) for file in sorted(CONFIGS.iterdir())]
     assert len(shipped) >= 5
     return [(end, re.sub(r"(?m)(^| +)#.*$", "", text)) for end, text in shipped]
 

@@ -351,12 +351,6 @@ def replayed(tree: Tree, calls: Sequence[Call]) -> Disk:
     return disk
 
 
-def read_tree(root: Path) -> Tree:
-    """What lies in a real folder."""
-    paths = sorted(root.rglob("*"))
-    return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in paths}
-
-
 def write_tree(tree: Tree, root: Path) -> None:
     """Put it into a real folder."""
     for path, data in sorted(tree.items()):

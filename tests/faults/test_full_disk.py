@@ -19,6 +19,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from tests.faults.faulty import SMALL, amount, on_linux
+from tests.support.files import contents
 from tests.support.process import run_nnctl
 
 pytestmark = on_linux
@@ -286,10 +287,9 @@ CASES = [
 CASES += [case for case in ((task, place) for task in TASKS for place in PLACES) if case not in CASES]
 
 
-def contents(place: Path) -> dict[Path, bytes]:
-    """All files but those that hold nothing, such as locks."""
-    files = {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and path.name != "filler"}
-    return {path: data for path, data in files.items() if data}
+def filled(place: Path) -> dict[str, bytes]:
+    """All files but those that hold nothing, such as locks, and the one that fills the disk."""
+    return {path: data for path, data in contents(place).items() if data and path != "filler"}
 
 
 @pytest.mark.parametrize(("task_name", "place_name"), CASES[: amount(3, len(CASES))])
@@ -301,15 +301,15 @@ def test_a_place_that_takes_no_more_is_reported_loses_nothing_and_work_goes_on_o
     folder.mkdir()
     with kind(folder) as place:
         task.prepare(place.seen, given)
-        before = contents(place.seen)
+        before = filled(place.seen)
         arguments = task.arguments(place.path, given)
         with place.refusing(task) as words:
             refused = place.run(arguments, words)
-            after = contents(place.seen)
+            after = filled(place.seen)
             kept = digests(place.seen / "run") if task_name == "train" else {}
         assert re.fullmatch(rf"nnctl: error: .+: {reason}\nhint: .+\n", refused.stderr), refused.stderr
         assert (refused.returncode, refused.stdout) == (6, "")
-        assert not [path for path in after if path.name.startswith(".nnctl-")]
+        assert not [path for path in after if Path(path).name.startswith(".nnctl-")]
         if task_name == "train":  # as long as there is room it does save
             assert {"best.npz", "last.npz"} < kept.keys()
             assert set(kept.values()) <= given.digests

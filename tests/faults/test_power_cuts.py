@@ -29,11 +29,11 @@ from tests.faults.replay import (
     Tree,
     is_final,
     read_trace,
-    read_tree,
     replayed,
     tells,
     write_tree,
 )
+from tests.support.files import contents
 from tests.support.process import run_nnctl
 
 pytestmark = [on_linux, needs_strace]
@@ -56,20 +56,20 @@ class Recording:
     after: Tree
 
 
-def record(folder: Path, *arguments: object, contents: bool = False, **variables: str) -> Recording:
-    """Run nnctl in a folder under strace; with `contents`, the bytes that it writes are kept too."""
+def record(folder: Path, *arguments: object, whole: bool = False, **variables: str) -> Recording:
+    """Run nnctl in a folder under strace; with `whole`, the bytes that it writes are kept too."""
     folder = folder.resolve()
-    before = read_tree(folder)
+    before = contents(folder)
     done = straced(
-        ["-y", "-s", str(10**8 if contents else 0), "-e", f"trace={CALLS}"], *arguments, cwd=folder, **variables
+        ["-y", "-s", str(10**8 if whole else 0), "-e", f"trace={CALLS}"], *arguments, cwd=folder, **variables
     )
     assert done.returncode == 0, done.stderr
     trace = folder / "trace"
     calls = read_trace(trace, folder)
     trace.unlink()
-    recording = Recording(before, calls, read_tree(folder))
+    recording = Recording(before, calls, contents(folder))
     seen, there = replayed(before, calls).tree(), recording.after
-    if not contents:  # zeros stand for the bytes
+    if not whole:  # zeros stand for the bytes
         seen, there = ({path: data and bytes(len(data)) for path, data in tree.items()} for tree in (seen, there))
     assert seen.keys() == there.keys(), "the trace misses calls that make names"
     assert [path for path in there if seen[path] != there[path]] == [], "the trace misses calls that write"
@@ -84,7 +84,7 @@ def train_options(drawn_dir: Path) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def trained(train_options: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return record(tmp_path_factory.mktemp("trained"), *train_options, contents=True)
+    return record(tmp_path_factory.mktemp("trained"), *train_options, whole=True)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def resumed(
     folder = tmp_path_factory.mktemp("resumed")
     calls = trained.calls[: len(trained.calls) // 2]
     write_tree(replayed(trained.before, calls).after_cut(random.Random(SEED)), folder)
-    recording = record(folder, *train_options, "--resume", contents=True)
+    recording = record(folder, *train_options, "--resume", whole=True)
     assert digest_of(recording.after) == digest_of(trained.after)
     return recording
 
@@ -321,7 +321,7 @@ def test_training_resumes_from_what_a_power_cut_left_to_the_same_digest(
     write_tree(left, tmp_path)
     done = run_nnctl(*train_options, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    tree = read_tree(tmp_path)
+    tree = contents(tmp_path)
     assert digest_of(tree) == digest_of(trained.after)
     assert [json.loads(line)["epoch"] for line in (tree[f"{RUN}/metrics.jsonl"] or b"").splitlines()] == [1, 2, 3]
     assert [path for path in tree if path.endswith(".tmp")] == []

@@ -5,7 +5,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from nnctl.errors import CheckpointError, StorageError
 from nnctl.storage import durable
+from tests.support.files import contents, failing
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions, and syncs no folders")
 
@@ -31,19 +32,6 @@ def _restore_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def refuse(number: int) -> Callable[..., Any]:
-    """A file system call that fails as the operating system would make it fail."""
-
-    def call(*_: object, **__: object) -> Any:
-        raise OSError(number, os.strerror(number))
-
-    return call
 
 
 def write_in_pieces(path: Path, **options: Any) -> None:
@@ -79,7 +67,7 @@ def test_a_failure_in_the_block_leaves_no_trace_and_is_passed_on_unchanged(path,
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_a_file_system_that_refuses_leaves_what_was_there(monkeypatch, path, call, number):
     before = contents(path.parent)
-    monkeypatch.setattr(durable.os, call, refuse(number))
+    monkeypatch.setattr(durable.os, call, failing(number))
     with pytest.raises(StorageError) as caught:
         write_in_pieces(path)
     assert caught.value.message == f"cannot write {path}: {os.strerror(number)}"
@@ -100,8 +88,8 @@ def test_a_disk_that_fills_up_while_writing_is_reported(monkeypatch, path):
 
 
 def test_a_temporary_file_that_cannot_even_be_removed_does_not_hide_the_reason(monkeypatch, path):
-    monkeypatch.setattr(durable.os, "fsync", refuse(errno.ENOSPC))
-    monkeypatch.setattr(durable.Path, "unlink", refuse(errno.EROFS))
+    monkeypatch.setattr(durable.os, "fsync", failing(errno.ENOSPC))
+    monkeypatch.setattr(durable.Path, "unlink", failing(errno.EROFS))
     with pytest.raises(StorageError, match="No space left"):
         write_in_pieces(path)
 
@@ -200,7 +188,7 @@ def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path):
 
 @posix
 def test_a_device_is_not_replaced_by_a_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(Path, "open", refuse(errno.EIO))  # lest a mistake replaces this machine's own
+    monkeypatch.setattr(Path, "open", failing(errno.EIO))  # lest a mistake replaces this machine's own
     (tmp_path / "link").symlink_to("/dev/null")
     with pytest.raises(StorageError, match="cannot write /dev/null: it is a device"):
         durable.write_whole(tmp_path / "link", b"new")
