@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -23,6 +22,7 @@ from nnctl import checkpoint
 from nnctl.checkpoint import Checkpoint, Meta
 from nnctl.errors import CheckpointError, StorageError
 from nnctl.storage import durable
+from tests.support.checkpoints import forged, members_of, npy, npy_of_text, read_meta, signed, zipped
 
 RNG = np.random.default_rng(0)
 CONFIG = {"seed": 1, "network": {"hidden": [4]}, "data": {"dir": "Ziffern/ä"}}
@@ -82,55 +82,9 @@ def assert_refused(path: Path, reason: str = "") -> None:
     assert caught.value.exit_code == 4
 
 
-def members_of(data: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
 def entries_of(data: bytes) -> list[int]:
     """Where the entries of the zip's directory begin."""
     return [found.start() for found in re.finditer(b"PK\x01\x02", data)]
-
-
-def npy(array: Any, *, allow_pickle: bool = False) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=allow_pickle)
-    return file.getvalue()
-
-
-def zipped(*members: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def read_meta(data: bytes) -> dict[str, Any]:
-    meta: dict[str, Any] = json.loads(np.load(io.BytesIO(members_of(data)["meta.npy"])).tobytes())
-    return meta
-
-
-def signed(meta: dict[str, Any]) -> bytes:
-    """A meta member whose own SHA-256 is right, whatever it says."""
-    meta = {key: value for key, value in meta.items() if key != "sha256"}
-    canonical = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
-    return npy_of_text(json.dumps(meta | {"sha256": hashlib.sha256(canonical).hexdigest()}).encode())
-
-
-def npy_of_text(text: bytes) -> bytes:
-    return npy(np.frombuffer(text, np.uint8))
-
-
-def forged(data: bytes, new: dict[str, np.ndarray] | None = None, /, **changes: Any) -> bytes:
-    """A checkpoint made by somebody who knows the format: changed, with every sum and CRC right."""
-    members, meta = members_of(data), read_meta(data) | changes
-    for name, array in (new or {}).items():
-        members[f"{name}.npy"] = npy(array)
-        sha256 = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-        meta["arrays"][name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
-    members["meta.npy"] = signed(meta)
-    return zipped(*members.items())
 
 
 def changed_meta(**changes: Any) -> Checkpoint:

@@ -5,9 +5,7 @@ A case names what it needs in the test's folder: `bad` writes files there, `run`
 
 import ast
 import errno
-import hashlib
 import io
-import json
 import os
 import shutil
 import stat
@@ -26,6 +24,7 @@ from PIL import Image
 import nnctl.errors
 from nnctl.data.datasets import DATASETS
 from nnctl.data.synthetic import draw
+from tests.support.checkpoints import forged, read_arrays, read_meta
 from tests.support.cli import Cli
 from tests.support.files import contents, failing
 
@@ -160,18 +159,10 @@ def rewrite(change: Callable[[Arrays, dict[str, Any]], None]) -> Callable[[], No
     """A checkpoint in which arrays or meta are changed, and every hash is right again."""
 
     def spoil() -> None:
-        with np.load(BEST) as saved:
-            arrays: Arrays = {name: saved[name] for name in saved if name != "meta"}
-            meta = json.loads(saved["meta"].tobytes())
+        data = BEST.read_bytes()
+        arrays, meta = read_arrays(data), read_meta(data)
         change(arrays, meta)
-        for name, array in arrays.items():
-            described = {"shape": list(array.shape), "dtype": str(array.dtype)}
-            meta["arrays"][name] = described | {"sha256": hashlib.sha256(array.tobytes()).hexdigest()}
-        del meta["sha256"]
-        canonical = {"sort_keys": True, "separators": (",", ":")}
-        meta["sha256"] = hashlib.sha256(json.dumps(meta, **canonical).encode()).hexdigest()
-        arrays["meta"] = np.frombuffer(json.dumps(meta, **canonical).encode(), np.uint8)
-        np.savez(BEST, **arrays)
+        BEST.write_bytes(forged(data, arrays, **meta))
 
     return spoil
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import pickle
 import random
 import re
 import struct
-import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.support.checkpoints import (
+    described,
+    members_of,
+    npy,
+    npy_of_text,
+    read_arrays,
+    read_meta,
+    signed,
+    signed_text,
+    zipped,
+)
+
 SEED = 2026
-GOOD = (Path(__file__).parent / "checkpoints" / "format-1.npz").read_bytes()
+FORMAT_1 = Path(__file__).parent / "checkpoints" / "format-1.npz"
+GOOD = FORMAT_1.read_bytes()
 DIGEST = "14dbe472f1501f4cace2a058b51693732b3a67bc129c3324fa0befbcd610a8dd"
 WEIGHT, BIAS, VELOCITY = "param/hidden1.weight", "param/output.bias", "optimizer/velocity"
 CAGE = "sang"
@@ -27,53 +37,21 @@ GONE: Any = object()
 """Stands for the absence of a value."""
 
 
-def members_of(data: bytes = GOOD) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def meta_of(data: bytes = GOOD) -> dict[str, Any]:
-    meta: dict[str, Any] = json.loads(np.load(io.BytesIO(members_of(data)["meta.npy"])).tobytes())
-    return meta
-
-
-def zipped(members: Sequence[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", compression) as archive:
-        warnings.simplefilter("ignore")  # a name that is there twice is what some want
-        for name, content in members:
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
 def with_members(of: bytes = GOOD, /, **members: bytes) -> bytes:
-    return zipped(list((members_of(of) | members).items()))
+    return zipped(*(members_of(of) | members).items())
 
 
 def with_member(name: str, content: bytes) -> bytes:
     return with_members(**{f"{name}.npy": content})
 
 
-def npy(array: Any) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=True)
-    return file.getvalue()
-
-
 def with_text(text: bytes, of: bytes = GOOD) -> bytes:
-    return with_members(of, **{"meta.npy": npy(np.frombuffer(text, np.uint8))})
-
-
-def signed(meta: dict[str, Any]) -> bytes:
-    """JSON whose own SHA-256 is right, whatever it says."""
-    meta = {key: value for key, value in meta.items() if key != "sha256"}
-    canonical = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
-    return json.dumps(meta | {"sha256": hashlib.sha256(canonical).hexdigest()}, separators=(",", ":")).encode()
+    return with_members(of, **{"meta.npy": npy_of_text(text)})
 
 
 def edited(*path: str, to: Any, of: bytes = GOOD, sign: bool = True) -> bytes:
     """A checkpoint that says something else at one place of its meta entry."""
-    meta = meta_of(of)
+    meta = read_meta(of)
     place = meta
     for key in path[:-1]:
         place = place[key]
@@ -81,19 +59,16 @@ def edited(*path: str, to: Any, of: bytes = GOOD, sign: bool = True) -> bytes:
         del place[path[-1]]
     else:
         place[path[-1]] = to
-    return with_text(signed(meta) if sign else json.dumps(meta).encode(), of)
+    return with_text(signed_text(meta) if sign else json.dumps(meta).encode(), of)
 
 
 def array_of(name: str) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = np.load(io.BytesIO(members_of()[f"{name}.npy"]))
-    return array
+    return read_arrays(GOOD)[name]
 
 
 def with_array(name: str, array: np.ndarray[Any, Any]) -> bytes:
     """A checkpoint with another array, and every sum right."""
-    sha256 = hashlib.sha256(array.tobytes()).hexdigest()
-    to = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
-    return edited("arrays", name, to=to, of=with_member(name, npy(array)))
+    return edited("arrays", name, to=described(array), of=with_member(name, npy(array)))
 
 
 def with_number(name: str, index: int, value: float) -> bytes:
@@ -154,37 +129,37 @@ def wrong_crc(rng: random.Random) -> bytes:
 
 
 def byte_with_right_crc(rng: random.Random) -> bytes:
-    name, content = rng.choice(list(members_of().items()))
+    name, content = rng.choice(list(members_of(GOOD).items()))
     data = bytearray(content)
     data[rng.choice([rng.randrange(len(data)), rng.randrange(128)])] = rng.randrange(256)
     return with_members(**{name: bytes(data)})
 
 
 def no_finite_number(rng: random.Random) -> bytes:
-    name = rng.choice(list(meta_of()["arrays"]))
+    name = rng.choice(list(read_meta(GOOD)["arrays"]))
     value = rng.choice([np.nan, np.inf, -np.inf])
     return with_number(name, rng.randrange(array_of(name).size), value)
 
 
 def rearrange_members(rng: random.Random) -> bytes:
-    members = list(members_of().items())
+    members = list(members_of(GOOD).items())
     rng.shuffle(members)
     name, content = members[0]
     other = rng.choice([name.upper(), f"../{name}", f"/{name}", name[:-1], members[1][0], f"param/{rng.random()}.npy"])
     return rng.choice(
         [
-            zipped([(other, content), *members[1:]]),
-            zipped([*members, (name, content)]),
-            zipped([*members, (other, content)]),
-            zipped(members[1:]),
-            zipped(members),
+            zipped((other, content), *members[1:]),
+            zipped(*members, (name, content)),
+            zipped(*members, (other, content)),
+            zipped(*members[1:]),
+            zipped(*members),
         ]
     )
 
 
 def recompress(rng: random.Random) -> bytes:
     packed = [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
-    return zipped([*rng.sample(list(members_of().items()), 5), ("x.npy", b"")], rng.choice(packed))
+    return zipped(*rng.sample(list(members_of(GOOD).items()), 5), ("x.npy", b""), compression=rng.choice(packed))
 
 
 WRONG: dict[str, list[Any]] = {
@@ -204,7 +179,7 @@ WRONG: dict[str, list[Any]] = {
 
 def wrong_field(rng: random.Random) -> bytes:
     name = rng.choice(list(WRONG))
-    return edited(name, to=rng.choice([value for value in WRONG[name] if value is not GONE or name in meta_of()]))
+    return edited(name, to=rng.choice([value for value in WRONG[name] if value is not GONE or name in read_meta(GOOD)]))
 
 
 def field_without_its_sum(rng: random.Random) -> bytes:
@@ -215,15 +190,15 @@ def field_without_its_sum(rng: random.Random) -> bytes:
 
 def respell(rng: random.Random) -> bytes:
     """Another spelling of the same state, which is none the worse for it."""
-    meta = meta_of() | {"about": {"nnctl": str(rng.random())}}
+    meta = read_meta(GOOD) | {"about": {"nnctl": str(rng.random())}}
     return with_text(
-        json.dumps(json.loads(signed(meta)), indent=rng.randrange(1, 9), sort_keys=rng.random() < 0.5).encode()
+        json.dumps(json.loads(signed_text(meta)), indent=rng.randrange(1, 9), sort_keys=rng.random() < 0.5).encode()
     )
 
 
 def other_shape(rng: random.Random) -> bytes:
     shape = rng.choice([[1568], [2, 784], [784, 2, 1], [784], [784, 3], [-784, -2], [10**12], [2**62, 4], [392, 4]])
-    content = members_of()[f"{WEIGHT}.npy"]
+    content = members_of(GOOD)[f"{WEIGHT}.npy"]
     if rng.random() < 0.7:
         content = header(shape=str(tuple(shape))) + content[-784 * 2 * 4 :]
     if rng.random() < 0.2:
@@ -234,7 +209,7 @@ def other_shape(rng: random.Random) -> bytes:
 def other_npy_header(rng: random.Random) -> bytes:
     descr = rng.choice(["'<f4'", "'>f4'", "'<i4'", "'<f2'", "'|O'", "'|V4'", "[('a', '<f4')]", "'<f8'", "'f'"])
     other = header(descr, order=rng.random() < 0.5 or descr == "'<f4'", version=rng.choice([1, 2, 3]))
-    return with_member(WEIGHT, other + members_of()[f"{WEIGHT}.npy"][-784 * 2 * 4 :])
+    return with_member(WEIGHT, other + members_of(GOOD)[f"{WEIGHT}.npy"][-784 * 2 * 4 :])
 
 
 MUTATIONS: tuple[Callable[[random.Random], bytes], ...] = (
@@ -259,7 +234,7 @@ class Canary:
 
 
 def canaries() -> bytes:
-    return npy(np.array([Canary()] * 10, dtype=object))
+    return npy(np.array([Canary()] * 10, dtype=object), allow_pickle=True)
 
 
 def claimed_shape(*shape: int) -> bytes:
@@ -268,11 +243,11 @@ def claimed_shape(*shape: int) -> bytes:
 
 
 def renamed(name: str) -> bytes:
-    return zipped([(name if old == f"{BIAS}.npy" else old, content) for old, content in members_of().items()])
+    return zipped(*((name if old == f"{BIAS}.npy" else old, content) for old, content in members_of(GOOD).items()))
 
 
 def added(name: str, content: bytes | None = None) -> bytes:
-    return zipped([*members_of().items(), (name, npy(np.zeros(3, np.float32)) if content is None else content)])
+    return zipped(*members_of(GOOD).items(), (name, npy(np.zeros(3, np.float32)) if content is None else content))
 
 
 def entry_flag(bit: int) -> bytes:
@@ -303,13 +278,13 @@ def zip64(directory: int) -> bytes:
 
 
 def nested_bomb() -> bytes:
-    inner = zipped([("meta.npy", bytes(10**8))], zipfile.ZIP_DEFLATED)
-    return zipped([("meta.npy", inner * 50)], zipfile.ZIP_DEFLATED)
+    inner = zipped(("meta.npy", bytes(10**8)), compression=zipfile.ZIP_DEFLATED)
+    return zipped(("meta.npy", inner * 50), compression=zipfile.ZIP_DEFLATED)
 
 
 def with_about(text: bytes) -> bytes:
     """Any text where meta says nothing of importance; its sum is not looked at by readers that it stops before."""
-    return with_text(json.dumps(meta_of() | {"about": "HERE"}).encode().replace(b'"HERE"', text))
+    return with_text(json.dumps(read_meta(GOOD) | {"about": "HERE"}).encode().replace(b'"HERE"', text))
 
 
 def nested(depth: int) -> Any:
@@ -318,19 +293,17 @@ def nested(depth: int) -> Any:
 
 def many_layers() -> bytes:
     """A network of 700,000 layers without neurons, whose sizes add up."""
-    meta = meta_of()
+    meta = read_meta(GOOD)
     meta["config"]["network"]["hidden"] = [0] * 700_000
     meta["arrays"] = {BIAS: meta["arrays"][BIAS]}
-    return zipped(
-        [(f"{BIAS}.npy", members_of()[f"{BIAS}.npy"]), ("meta.npy", npy(np.frombuffer(signed(meta), np.uint8)))]
-    )
+    return zipped((f"{BIAS}.npy", members_of(GOOD)[f"{BIAS}.npy"]), ("meta.npy", signed(meta)))
 
 
 CONTENTS: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
     "zeros": lambda: bytes(5000),
     "picture": lambda: b"\x89PNG\r\n\x1a\n" + bytes(500),
-    "zip of nothing": lambda: zipped([]),
+    "zip of nothing": zipped,
     "pickle": lambda: pickle.dumps([Canary()]),
     "canary for an array": lambda: with_member(BIAS, canaries()),
     "canary for meta": lambda: with_member("meta", canaries()),
@@ -343,9 +316,9 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "shape below zero": lambda: claimed_shape(-1, -16),
     "shape of a hundred axes": lambda: claimed_shape(*[1] * 99, 16),
     "shape of endless numbers": lambda: edited("arrays", WEIGHT, "shape", to=[10**4000] * 1000),
-    "zip bomb": lambda: zipped([("meta.npy", bytes(10**8))], zipfile.ZIP_DEFLATED),
+    "zip bomb": lambda: zipped(("meta.npy", bytes(10**8)), compression=zipfile.ZIP_DEFLATED),
     "nested zip bomb": nested_bomb,
-    "bzip2": lambda: zipped(list(members_of().items()), zipfile.ZIP_BZIP2),
+    "bzip2": lambda: zipped(*members_of(GOOD).items(), compression=zipfile.ZIP_BZIP2),
     "unknown compression": lambda: patched(ENTRY, 10, b"\x63\0"),
     "encrypted": lambda: entry_flag(1),
     "overlapping members": overlapping,
@@ -358,10 +331,10 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "name of nothing": lambda: added(".npy"),
     "name without end": lambda: added(f"param/{'x' * 65_000}.npy"),
     "folder": lambda: added("param/", b""),
-    "member twice": lambda: added(f"{BIAS}.npy", members_of()[f"{BIAS}.npy"]),
-    "meta twice": lambda: added("meta.npy", members_of()["meta.npy"]),
+    "member twice": lambda: added(f"{BIAS}.npy", members_of(GOOD)[f"{BIAS}.npy"]),
+    "meta twice": lambda: added("meta.npy", members_of(GOOD)["meta.npy"]),
     "two names in one": lambda: patched(LOCAL, 30, b"q", 0),
-    "two thousand members": lambda: zipped([(f"{i}.npy", b"") for i in range(2000)]),
+    "two thousand members": lambda: zipped(*((f"{i}.npy", b"") for i in range(2000))),
     "million members": many_members,
     "big-endian": lambda: with_array(WEIGHT, array_of(WEIGHT).astype(">f4")),
     "double": lambda: with_array(WEIGHT, array_of(WEIGHT).astype(np.float64)),
@@ -386,7 +359,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "no number": lambda: with_number(WEIGHT, 7, np.nan),
     "no finite number": lambda: with_number(VELOCITY, -1, np.inf),
     "array of no part": lambda: with_array("weights/x", np.zeros(3, np.float32)),
-    "array missing": lambda: zipped([each for each in members_of().items() if BIAS not in each[0]]),
+    "array missing": lambda: zipped(*(each for each in members_of(GOOD).items() if BIAS not in each[0])),
     "array turned": lambda: with_array(WEIGHT, array_of(WEIGHT).reshape(2, 784)),
     "array too wide": lambda: with_array(WEIGHT, np.ones((784, 3), np.float32)),
     "another network": lambda: edited("config", "network", "hidden", to=[3]),
@@ -394,7 +367,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "network of unknown layers": lambda: edited("config", "network", "activation", to="eval"),
     "unknown loss": lambda: edited("config", "loss", to="__import__"),
     "700,000 layers": many_layers,
-    "100,000 settings": lambda: edited("config", to=meta_of()["config"] | {f"sead{i}": 1 for i in range(10**5)}),
+    "100,000 settings": lambda: edited("config", to=read_meta(GOOD)["config"] | {f"sead{i}": 1 for i in range(10**5)}),
     "meta of 65 MB": lambda: with_about(b'"' + b"a" * 65_000_000 + b'"'),
     "meta of many lists": lambda: with_about(b"[" + b"[]," * (7 * 2**20) + b"1]"),
     "meta of many objects": lambda: with_about(b"[" + b'{"":0},' * (3 * 2**20) + b"1]"),
@@ -409,7 +382,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "history of numbers": lambda: edited("history", to=[1]),
     "shape of nothing": lambda: edited("arrays", WEIGHT, "shape", to=None),
     "meta of numbers": lambda: with_member("meta", npy(np.zeros(99, np.float32))),
-    "meta in UTF-16": lambda: with_text(signed(meta_of()).decode().encode("utf-16")),
+    "meta in UTF-16": lambda: with_text(signed_text(read_meta(GOOD)).decode().encode("utf-16")),
     "number of 5,000 digits": lambda: with_about(b"1" * 5000),
     "epoch 10^31": lambda: edited("epoch", to=10**31),
     "step 10^400": lambda: edited("step", to=10**400),
@@ -419,7 +392,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "Infinity": lambda: edited("best", "loss", to=float("inf")),
     "1e999": lambda: with_about(b"1e999"),
     "half a letter": lambda: edited("arrays", "param/\ud800", to={}),
-    "key twice": lambda: with_text(signed(meta_of()).replace(b'"batch":0', b'"batch":7,"batch":0')),
+    "key twice": lambda: with_text(signed_text(read_meta(GOOD)).replace(b'"batch":0', b'"batch":7,"batch":0')),
     "no sum": lambda: edited("sha256", to=GONE, sign=False),
     "sum of something else": lambda: edited("epoch", to=4, sign=False),
     "version 0": lambda: edited("format_version", to=0),

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import subprocess
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.faults.faulty import SMALL, assert_spoken
+from tests.faults.forgeries import DIGEST, FORMAT_1
+from tests.support.checkpoints import forged
 from tests.support.process import run_nnctl
 
-FORMAT_1 = Path(__file__).parent / "checkpoints" / "format-1.npz"
 SHA256 = "7df824b6e233073709dd1a61e00658b84d8ab1114de12233221973735dd9a55b"
-DIGEST = "14dbe472f1501f4cace2a058b51693732b3a67bc129c3324fa0befbcd610a8dd"
-
-
-def raised(data: bytes, version: object) -> bytes:
-    """The same checkpoint under another format version, with every sum right."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    meta = json.loads(np.load(io.BytesIO(members["meta.npy"])).tobytes()) | {"format_version": version}
-    del meta["sha256"]
-    canonical = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
-    text = json.dumps(meta | {"sha256": hashlib.sha256(canonical).hexdigest()}).encode()
-    array, file = io.BytesIO(), io.BytesIO()
-    np.save(array, np.frombuffer(text, np.uint8))
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in (members | {"meta.npy": array.getvalue()}).items():
-            archive.writestr(name, content)
-    return file.getvalue()
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> str:
@@ -77,7 +59,7 @@ def test_a_network_of_format_1_reads(drawn_dir, digit, tmp_path):
 @pytest.mark.parametrize("version", [0, 2])
 def test_a_checkpoint_of_another_format_is_refused_by_its_number(version, tmp_path):
     path = tmp_path / "other.npz"
-    path.write_bytes(raised(FORMAT_1.read_bytes(), version))
+    path.write_bytes(forged(FORMAT_1.read_bytes(), format_version=version))
     for command in ("verify", "digest", "info"):
         done = run_nnctl("checkpoint", command, path, cwd=tmp_path)
         assert_spoken(done, 4)
@@ -89,7 +71,7 @@ def test_a_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(
     succeeded(run_nnctl("train", f"--run-dir={run}", f"--data-dir={drawn_dir}", *SMALL, cwd=tmp_path))
     last = run / "checkpoints" / "last.npz"
     for later in (last, tmp_path / "later.npz"):
-        later.write_bytes(raised(last.read_bytes(), 2))
+        later.write_bytes(forged(last.read_bytes(), format_version=2))
     for command in (
         ("train", "--resume", f"--run-dir={run}", "--offline", "--set=train.epochs=4"),
         ("eval", tmp_path / "later.npz", "--offline", f"--data-dir={drawn_dir}"),
@@ -101,5 +83,5 @@ def test_a_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(
         assert "is of format version 2; this nnctl reads version 1" in done.stderr
         assert last.read_bytes() == before
     respelled = tmp_path / "respelled.npz"  # what refused the others was their number alone
-    respelled.write_bytes(raised(FORMAT_1.read_bytes(), 1))
+    respelled.write_bytes(forged(FORMAT_1.read_bytes(), format_version=1))
     assert succeeded(run_nnctl("checkpoint", "digest", respelled, cwd=tmp_path)).strip() == DIGEST
