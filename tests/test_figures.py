@@ -7,11 +7,12 @@ import pytest
 
 from tests.support.files import CONFIGS
 from tests.support.process import run_nnctl
+from tests.support.runs import info
 
 
 @pytest.mark.mnist
 def test_the_default_recipe_reads_more_than_98_3_percent(default_run: Path) -> None:
-    assert json.loads((default_run / "run.json").read_text("utf-8"))["test"]["accuracy"] >= 0.983
+    assert info(default_run)["test"]["accuracy"] >= 0.983
 
 
 @pytest.mark.mnist

@@ -9,6 +9,7 @@ import pytest
 
 from nnctl import checkpoint
 from tests.support.cli import Cli
+from tests.support.runs import info
 
 
 def test_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path) -> None:
@@ -37,7 +38,7 @@ def test_info_tells_programs_more(cli: Cli, small_run: Path) -> None:
 
 
 def test_the_digest_is_the_one_that_training_reported(cli: Cli, small_run: Path) -> None:
-    reported = json.loads((small_run / "run.json").read_text("utf-8"))["digest"]
+    reported = info(small_run)["digest"]
     last = small_run / "checkpoints" / "last.npz"
     assert cli("checkpoint", "digest", last) == (0, f"{reported}\n", "")
 

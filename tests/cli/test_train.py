@@ -25,24 +25,11 @@ from nnctl.storage import durable
 from tests.support.cli import Cli, Terminal
 from tests.support.files import contents
 from tests.support.process import NNCTL, Nnctl
+from tests.support.runs import digest, info, metrics
 
 Small = tuple[object, ...]
 
 EVERY_RUN_HOLDS = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last.npz", "checkpoints/best.npz"}
-
-
-def digest(run: Path) -> str:
-    """The digest of the state a run has come to."""
-    return checkpoint.load(run / "checkpoints" / "last.npz").digest()
-
-
-def info(run: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
-    return value
-
-
-def metrics(run: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 # What a run leaves behind

@@ -6,11 +6,12 @@ all other tests; `FAULTS=full python -m pytest tests/faults` does as much as the
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from tests.support.process import run_nnctl
 
 FULL = os.environ.get("FAULTS") == "full"
+BATCH = 500  # paths in one command
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 needs_strace = pytest.mark.skipif(
@@ -69,3 +71,23 @@ def assert_spoken(done: subprocess.CompletedProcess[str], code: int) -> None:
     assert "Traceback" not in done.stderr, done.stderr
     assert "nnctl: error: " in done.stderr, done.stderr
     assert "hint: " in done.stderr, done.stderr
+
+
+def verified(paths: Sequence[Path]) -> dict[Path, str | None]:
+    """What `nnctl checkpoint verify` says of files: their digests, or None for those that it refuses."""
+    found: dict[Path, str | None] = {}
+    for first in range(0, len(paths), BATCH):
+        batch = paths[first : first + BATCH]
+        done = run_nnctl("checkpoint", "verify", "--json", *batch, cwd=Path("/"))
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [Path(answer["path"]) for answer in answers] == list(batch), done.stderr
+        assert done.returncode == (0 if all(answer["ok"] for answer in answers) else 4), done.stderr
+        found |= {Path(answer["path"]): answer.get("digest") for answer in answers}
+    return found
+
+
+def digests(*runs: Path) -> list[dict[str, str]]:
+    """For each run directory the digests of its checkpoints, by name; "damaged" for one that is refused."""
+    paths = [path for run in runs for path in sorted(run.glob("checkpoints/*.npz"))]
+    found = verified(paths)
+    return [{path.name: found[path] or "damaged" for path in paths if run in path.parents} for run in runs]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import os
 import pty
 import random
@@ -18,6 +17,7 @@ import pytest
 
 from tests.faults.faulty import SMALL, amount, needs_strace, on_linux
 from tests.support.process import NNCTL, environment, run_nnctl
+from tests.support.runs import info
 
 pytestmark = on_linux
 
@@ -206,7 +206,7 @@ def test_a_command_works_or_says_why_not(name: str, command: str, inputs: dict[s
         whole = code in (0, 141) or bool(condition.streams)
         assert (made[0] / "checkpoints" / "last.npz").exists() == whole, case
         if code == 0:
-            assert json.loads((made[0] / "run.json").read_bytes())["status"] == "finished", case
+            assert info(made[0])["status"] == "finished", case
     if command == "data export":
         assert made[1].exists() == (code in (0, 141) or bool(condition.streams)), case
     if condition.terminal:

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.faults.faulty import SMALL, amount, on_linux
+from tests.faults.faulty import SMALL, amount, digests, on_linux
 from tests.support.files import contents
 from tests.support.process import run_nnctl
+from tests.support.runs import info
 
 pytestmark = on_linux
 
@@ -74,8 +75,8 @@ def keep_old(name: str) -> Callable[[Path, Given], None]:
 
 
 def has_trained(place: Path, given: Given, _: subprocess.CompletedProcess[str]) -> None:
-    info = json.loads((place / "run" / "run.json").read_text())
-    assert (info["status"], info["digest"]) == ("finished", given.final)
+    run = info(place / "run")
+    assert (run["status"], run["digest"]) == ("finished", given.final)
 
 
 def has_picture(name: str) -> Callable[[Path, Given, subprocess.CompletedProcess[str]], None]:
@@ -144,10 +145,11 @@ def trained(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Given:
         return done.stdout
 
     nnctl(*TRAIN, "--run-dir=begun", "--set=train.epochs=1")
-    info = json.loads(nnctl(*TRAIN, "--run-dir=whole", "--json"))
+    result = json.loads(nnctl(*TRAIN, "--run-dir=whole", "--json"))
     nnctl("data", "export", "test:3", "digit.png", "--dataset=synthetic", "--offline", "--quiet")
-    known = frozenset(digests(folder / "begun").values()) | frozenset(digests(folder / "whole").values())
-    return Given(drawn_dir, "", folder / "digit.png", folder / "begun", known, info["digest"])
+    begun, whole = digests(folder / "begun", folder / "whole")
+    known = frozenset(begun.values()) | frozenset(whole.values())
+    return Given(drawn_dir, "", folder / "digit.png", folder / "begun", known, result["digest"])
 
 
 @pytest.fixture
@@ -157,13 +159,6 @@ def given(trained: Given, httpserver: HTTPServer) -> Given:
     httpserver.expect_request("/train-images-idx3-ubyte.gz").respond_with_data(content)
     mirror = httpserver.url_for("/").rstrip("/")
     return Given(trained.data, mirror, trained.digit, trained.run, trained.digests, trained.final)
-
-
-def digests(run: Path) -> dict[str, str]:
-    """Of the checkpoints of a run, by name, once all of them are verified."""
-    done = run_nnctl("checkpoint", "verify", "--json", run, cwd=Path("/"))
-    assert done.returncode == 0, done.stdout
-    return {Path(entry["path"]).name: entry["digest"] for entry in map(json.loads, done.stdout.splitlines())}
 
 
 @dataclass
@@ -306,7 +301,7 @@ def test_a_place_that_takes_no_more_is_reported_loses_nothing_and_work_goes_on_o
         with place.refusing(task) as words:
             refused = place.run(arguments, words)
             after = filled(place.seen)
-            kept = digests(place.seen / "run") if task_name == "train" else {}
+            (kept,) = digests(place.seen / "run")
         assert re.fullmatch(rf"nnctl: error: .+: {reason}\nhint: .+\n", refused.stderr), refused.stderr
         assert (refused.returncode, refused.stdout) == (6, "")
         assert not [path for path in after if Path(path).name.startswith(".nnctl-")]

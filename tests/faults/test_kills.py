@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faulty import SMALL, amount, assert_spoken
+from tests.faults.faulty import SMALL, amount, assert_spoken, digests
 from tests.support.process import NNCTL, environment, run_nnctl, start_nnctl
+from tests.support.runs import info, metrics
 
 pty, termios = (
     pytest.importorskip(name, reason="needs POSIX signals and terminals: no training was stopped")
@@ -142,27 +143,24 @@ def position(run: Path) -> dict[str, int]:
     return found
 
 
-def digests(*runs: Path) -> list[dict[str, str]]:
+def intact(*runs: Path) -> list[dict[str, str]]:
     """The digest of each checkpoint, by file name, of each run; every one can be used, and none is half written."""
-    done = run_nnctl("checkpoint", "verify", "--json", *runs, cwd=runs[0])
-    assert done.returncode == 0, done.stdout + done.stderr
+    found = digests(*runs)
+    assert not [each for each in found if "damaged" in each.values()]
     assert not [path for run in runs for path in run.rglob("*.tmp")]
-    found = {Path(entry["path"]): entry["digest"] for entry in map(json.loads, done.stdout.splitlines())}
-    assert found.keys() == {path for run in runs for path in run.rglob("*.npz")}
-    return [{path.name: digest for path, digest in found.items() if run in path.parents} for run in runs]
+    return found
 
 
 def losses(run: Path) -> list[tuple[int, float]]:
     """The epochs that metrics.jsonl has lines for, and the loss of each."""
-    entries = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return [(entry["epoch"], entry["loss"]) for entry in entries]
+    return [(entry["epoch"], entry["loss"]) for entry in metrics(run)]
 
 
 def assert_as_if_nothing_had_happened(run: Path, whole: Path) -> None:
     """Both runs are finished, and hold the same checkpoints and the same line for each epoch."""
-    ours, theirs = digests(run, whole)
+    ours, theirs = intact(run, whole)
     assert ours == theirs
-    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert info(run)["status"] == "finished"
     assert losses(run) == losses(whole)
 
 
@@ -231,8 +229,8 @@ def test_a_terminated_training_has_saved_within_five_seconds(
             trainer.watch_for(rng.uniform(0, 0.03))
         shown = trainer.step
         assert trainer.end(signal.SIGTERM, within=5) == 143, trainer.written.decode()
-    assert "last.npz" in digests(run)[0]
-    assert json.loads((run / "run.json").read_text())["status"] != "finished"
+    assert "last.npz" in intact(run)[0]
+    assert info(run)["status"] != "finished"
     resumed = resume(run)
     assert resumed >= shown
     assert resumed == trainer.stopped_after or moment == "final evaluation"

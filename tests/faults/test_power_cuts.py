@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.faults.faulty import FULL, SMALL, amount, assert_spoken, needs_strace, on_linux, straced
+from tests.faults.faulty import FULL, SMALL, amount, assert_spoken, needs_strace, on_linux, straced, verified
 from tests.faults.replay import (
     CALLS,
     Call,
@@ -44,7 +44,6 @@ KEEP = 3
 CUTS = amount(40, 500)
 RESUMED = amount(2, 24)
 SEED = 20260
-BATCH = 500  # paths in one command
 
 
 @dataclass(frozen=True)
@@ -273,7 +272,11 @@ def test_nnctl_verifies_what_was_saved_and_refuses_what_is_torn(trained, resumed
             data: f"seed {seed}: {path}" for path, data in tree.items() if data is not None and "checkpoints" in path
         }
     saved = saved_checkpoints(trained) | saved_checkpoints(resumed)
-    digests = verified([*saved, *left], tmp_path)
+    files = {data: tmp_path / f"{hashlib.sha256(data).hexdigest()}.npz" for data in (*saved, *left)}
+    for data, path in files.items():
+        path.write_bytes(data)
+    told = verified(list(files.values()))
+    digests = {data: told[path] for data, path in files.items()}
     assert [left.get(data, "saved") for data in saved if digests[data] is None] == []
     known = {digests[data] for data in saved}
     assert [left[data] for data in left if digests[data] is not None and digests[data] not in known] == []
@@ -295,22 +298,6 @@ def saved_checkpoints(recording: Recording) -> set[bytes]:
             saved.add(node.data)
         disk.play(call)
     return saved
-
-
-def verified(files: Sequence[bytes], folder: Path) -> dict[bytes, str | None]:
-    """What `nnctl checkpoint verify` says of files: their digests, or None for those that it refuses."""
-    paths = {data: f"{hashlib.sha256(data).hexdigest()}.npz" for data in files}
-    for data, path in paths.items():
-        (folder / path).write_bytes(data)
-    digests: dict[str, str | None] = {}
-    for start in range(0, len(paths), BATCH):
-        batch = list(paths.values())[start : start + BATCH]
-        done = run_nnctl("checkpoint", "verify", *batch, "--json", cwd=folder)
-        answers = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [answer["path"] for answer in answers] == batch, done.stderr
-        assert done.returncode == (0 if all(answer["ok"] for answer in answers) else 4), done.stderr
-        digests |= {answer["path"]: answer.get("digest") for answer in answers}
-    return {data: digests[path] for data, path in paths.items()}
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + RESUMED))

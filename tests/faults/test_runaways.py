@@ -17,6 +17,7 @@ from nnctl.nn.layers import Sigmoid
 from nnctl.nn.losses import SoftmaxCrossEntropy
 from tests.faults.faulty import SMALL, amount, on_linux
 from tests.support.process import run_nnctl, start_nnctl
+from tests.support.runs import info
 
 # Runaways
 
@@ -64,7 +65,7 @@ def test_a_runaway_is_stopped_and_leaves_the_last_finite_state(settings: str, dr
         said = STEP.search(done.stderr)
         assert said, done.stderr
         assert (int(said[2]) - 1) // 20 + 1 == int(said[3]), done.stderr
-        assert json.loads((tmp_path / run / "run.json").read_bytes())["status"] == "diverged"
+        assert info(tmp_path / run)["status"] == "diverged"
         return said[1], int(said[2])
 
     # without saves within an epoch nothing but a loss can stop it

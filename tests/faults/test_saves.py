@@ -6,7 +6,6 @@ nothing less, and nothing else.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import shutil
@@ -20,8 +19,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.faults.faulty import FULL, SMALL, amount, needs_strace, on_linux, straced
+from tests.faults.faulty import FULL, SMALL, amount, digests, needs_strace, on_linux, straced
 from tests.support.process import run_nnctl
+from tests.support.runs import info, metrics
 
 pytestmark = [on_linux, needs_strace]
 
@@ -182,9 +182,8 @@ class Fault:
         if done.returncode == 0:
             self.expect_complete(found)
             self.expect("not swept", temporary(self.run), not temporary(self.run))
-            self.expect("other metrics", metrics(self.run), metrics(self.run) == self.scene.metrics)
-            info = json.loads((self.run / "run.json").read_text())
-            self.expect("not finished", info, info["status"] == "finished")
+            self.expect("other metrics", history(self.run), history(self.run) == self.scene.metrics)
+            self.expect("not finished", info(self.run), info(self.run)["status"] == "finished")
 
 
 def traced(folder: Path, data: Path, options: Sequence[str] = ()) -> CompletedProcess[str]:
@@ -217,27 +216,14 @@ def calls(folder: Path) -> tuple[Call, ...]:
     return tuple(touching)
 
 
-def verified(runs: Sequence[Path]) -> list[dict[str, str]]:
-    """For each run directory the digests of its checkpoints, by name; `checkpoint verify` finds a damaged one."""
-    paths = [path for run in runs for path in sorted(run.glob("checkpoints/*.npz"))]
-    if not paths:
-        return [{} for _ in runs]
-    done = run_nnctl("checkpoint", "verify", "--json", *paths, cwd=Path("/"))
-    entries = {Path(entry["path"]): entry for entry in map(json.loads, done.stdout.splitlines())}
-    return [
-        {path.name: entries[path].get("digest", "damaged") for path in paths if path.parent.parent == run}
-        for run in runs
-    ]
-
-
 def temporary(run: Path) -> set[Path]:
     return {path.relative_to(run) for path in run.rglob(".nnctl-*.tmp")}
 
 
-def metrics(run: Path) -> list[dict[str, object]]:
+def history(run: Path) -> list[dict[str, object]]:
     """The lines of metrics.jsonl as far as a checkpoint's history can make up for a lost one."""
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return [{key: line[key] for key in line if key not in ("seconds", "images_per_second", "best")} for line in lines]
+    lost = ("seconds", "images_per_second", "best")
+    return [{key: value for key, value in line.items() if key not in lost} for line in metrics(run)]
 
 
 @pytest.fixture(scope="module")
@@ -249,10 +235,10 @@ def new_run(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     assert done.returncode == 0, done.stderr
     done = traced(folder, drawn_dir)
     assert done.returncode == 0, done.stderr
-    final, kept = verified([folder / "run", every / "run"])
+    final, kept = digests(folder / "run", every / "run")
     assert sorted(final) == ["best.npz", "last.npz", "step-000000012.npz", "step-000000018.npz"]
-    digests = tuple(kept[name] for name in sorted(kept) if name.startswith("step-"))
-    return Scene(folder / "none", {}, calls(folder), (*digests, kept["last.npz"]), 0, final, metrics(folder / "run"))
+    steps = tuple(kept[name] for name in sorted(kept) if name.startswith("step-"))
+    return Scene(folder / "none", {}, calls(folder), (*steps, kept["last.npz"]), 0, final, history(folder / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +253,7 @@ def resumed_run(new_run: Scene, drawn_dir: Path, tmp_path_factory: pytest.TempPa
     shutil.copytree(killed.run, folder / "again" / "run")
     done = traced(folder / "again", drawn_dir)
     assert done.returncode == 0, done.stderr
-    final, begun = verified([folder / "again" / "run", killed.run])
+    final, begun = digests(folder / "again" / "run", killed.run)
     assert final == new_run.final
     return Scene(killed.run, begun, calls(folder / "again"), new_run.digests, 3, final, new_run.metrics)
 
@@ -301,11 +287,11 @@ def examine(
         for first in range(0, len(faults), AT_ONCE):
             several = faults[first : first + AT_ONCE]
             ended = list(pool.map(Fault.strike, several))
-            for fault, done, found in zip(several, ended, verified([fault.run for fault in several]), strict=True):
+            for fault, done, found in zip(several, ended, digests(*[fault.run for fault in several]), strict=True):
                 judge(fault, done, found)
             again = list(filter(resumed, several))
             ended = list(pool.map(Fault.resume, again))
-            for fault, done, found in zip(again, ended, verified([fault.run for fault in again]), strict=True):
+            for fault, done, found in zip(again, ended, digests(*[fault.run for fault in again]), strict=True):
                 fault.expect_same_end(done, found)
             for fault in several:
                 wrong += fault.wrong
