@@ -5,7 +5,6 @@ A case names what it needs in the test's folder: `bad` writes files there, `run`
 
 import ast
 import errno
-import io
 import os
 import shutil
 import stat
@@ -27,6 +26,7 @@ from nnctl.data.synthetic import draw
 from tests.support.checkpoints import forged, read_arrays, read_meta
 from tests.support.cli import Cli
 from tests.support.files import contents, failing
+from tests.support.pictures import encoded
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -129,14 +129,9 @@ DATA = (
 )
 
 
-def png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
-
-
-DIGIT = png(Image.fromarray(draw(1, seed=0)[0][0]))
-SCRIBBLE = png(Image.effect_noise((64, 64), 80))
+DIGIT = encoded(Image.fromarray(draw(1, seed=0)[0][0]))
+WIDE = encoded(Image.new("1", (20_000, 20)))
+SCRIBBLE = encoded(Image.effect_noise((64, 64), 80))
 
 
 def picture(name: str, content: str | bytes, words: str) -> Case:
@@ -146,9 +141,9 @@ def picture(name: str, content: str | bytes, words: str) -> Case:
 IMAGE_FILES = (
     picture("an empty picture", "", "bad.png: the file is empty"),
     picture("a truncated picture", SCRIBBLE[: len(SCRIBBLE) // 2], "bad.png: "),
-    picture("a picture 20,000 px wide", png(Image.new("1", (20_000, 20))), "bad.png: the picture is 20000 x 20 pixels"),
+    picture("a picture 20,000 px wide", WIDE, "bad.png: the picture is 20000 x 20 pixels"),
     picture("a text as picture", "Dear Sir or Madam,\n", "bad.png: not a PNG, JPEG, BMP, GIF or WebP picture"),
-    picture("a blank page", png(Image.new("L", (200, 200), 255)), "bad.png: "),
+    picture("a blank page", encoded(Image.new("L", (200, 200), 255)), "bad.png: "),
     Case("a picture that is not there", "predict no.png --checkpoint run", 5, "no.png: cannot be read: No such file"),
     Case("a folder without pictures", "predict d --checkpoint run", 5, "d: holds no pictures", {"d/notes.txt": "none"}),
     Case("standard input without a picture", "predict - --checkpoint run", 5, "standard input: the file is empty"),

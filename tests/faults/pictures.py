@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import struct
 import sys
@@ -13,27 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-
-@cache
-def drawing(side: int = 100, mode: str = "L") -> Image.Image:
-    """A seven, dark on light."""
-    picture = Image.new("L", (side, side), 255)
-    points = [(0.25 * side, 0.2 * side), (0.75 * side, 0.2 * side), (0.4 * side, 0.85 * side)]
-    ImageDraw.Draw(picture).line(points, fill=0, width=side // 12)
-    return picture.convert(mode)
-
-
-def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
+from tests.support.pictures import encoded, png_chunk, seven
 
 
 @cache
 def good(kind: str) -> bytes:
-    return saved(drawing(mode="RGB" if kind in ("JPEG", "WEBP") else "L"), kind)
+    return encoded(seven(mode="RGB" if kind in ("JPEG", "WEBP") else "L"), kind)
 
 
 def noise(side: int, mode: str) -> Image.Image:
@@ -44,12 +30,7 @@ def noise(side: int, mode: str) -> Image.Image:
 
 def clear_colour(side: int) -> bytes:
     """An RGB picture of which one colour is clear."""
-    return saved(noise(side, "RGB"), "PNG", transparency=(1, 1, 1), compress_level=1)
-
-
-def chunk(kind: bytes, data: bytes, length: int | None = None, crc: int = 0) -> bytes:
-    length = len(data) if length is None else length
-    return struct.pack(">I", length) + kind + data + struct.pack(">I", zlib.crc32(kind + data) ^ crc)
+    return encoded(noise(side, "RGB"), "PNG", transparency=(1, 1, 1), compress_level=1)
 
 
 def png(
@@ -60,12 +41,12 @@ def png(
     before: bytes = b"",
     raw: bytes | None = None,
     data: bytes | None = None,
-    after: bytes = chunk(b"IEND", b""),
+    after: bytes = png_chunk(b"IEND", b""),
 ) -> bytes:
     """A PNG file of these parts; grey and black but for what is given."""
     data = zlib.compress(bytes(41 * 40) if raw is None else raw, 1) if data is None else data
-    head = chunk(b"IHDR", struct.pack(">II", width, height) + header)
-    return b"\x89PNG\r\n\x1a\n" + head + before + chunk(b"IDAT", data) + after
+    head = png_chunk(b"IHDR", struct.pack(">II", width, height) + header)
+    return b"\x89PNG\r\n\x1a\n" + head + before + png_chunk(b"IDAT", data) + after
 
 
 def inside(added: bytes) -> bytes:
@@ -92,7 +73,7 @@ def exif(body: bytes) -> bytes:
 def scans(count: int) -> bytes:
     """A progressive JPEG that goes over all its blocks so many times, each time in a few bytes."""
     side = 4000
-    data = saved(Image.new("L", (side, side), 255), "JPEG", progressive=True)
+    data = encoded(Image.new("L", (side, side), 255), "JPEG", progressive=True)
     end_of_blocks = segment(0xC4, bytes([0x10, 1] + [0] * 15 + [0xE0]))
     one = segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + bytes((side // 8) ** 2 // 2**14 * 15 // 8 + 1)
     return data[:-2] + end_of_blocks + one * count + b"\xff\xd9"
@@ -128,44 +109,46 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     **{f"head of {kind}.{end}": lambda kind=kind: good(kind)[:12] for kind, end in KINDS.items()},
     **{f"half of {kind}.{end}": lambda kind=kind: good(kind)[: len(good(kind)) // 2] for kind, end in KINDS.items()},
     # sizes
-    "20,000 pixels wide.png": lambda: saved(Image.new("1", (20_000, 20)), "PNG"),
-    "1x1.png": lambda: saved(Image.new("L", (1, 1)), "PNG"),
-    "1x10000.png": lambda: saved(Image.new("L", (1, 10_000), 255), "PNG"),
-    "10000x1.gif": lambda: saved(Image.new("L", (10_000, 1), 255), "GIF"),
+    "20,000 pixels wide.png": lambda: encoded(Image.new("1", (20_000, 20)), "PNG"),
+    "1x1.png": lambda: encoded(Image.new("L", (1, 1)), "PNG"),
+    "1x10000.png": lambda: encoded(Image.new("L", (1, 10_000), 255), "PNG"),
+    "10000x1.gif": lambda: encoded(Image.new("L", (10_000, 1), 255), "GIF"),
     "50000x50000 of zeros.png": lambda: png(50_000, 50_000, raw=bytes(50_000 * 5000), header=bytes([1, 0, 0, 0, 0])),
-    "wholly clear.png": lambda: saved(Image.new("RGBA", (4000, 4000)), "PNG", compress_level=1),
-    "wholly black.bmp": lambda: saved(Image.new("RGB", (4000, 4000)), "BMP"),
-    "wholly white.jpg": lambda: saved(Image.new("CMYK", (4000, 4000)), "JPEG"),
-    "large noise.png": lambda: saved(noise(3800, "RGBA"), "PNG", compress_level=1),
-    "large grey noise that may be clear.png": lambda: saved(noise(4000, "LA"), "PNG", compress_level=1),
+    "wholly clear.png": lambda: encoded(Image.new("RGBA", (4000, 4000)), "PNG", compress_level=1),
+    "wholly black.bmp": lambda: encoded(Image.new("RGB", (4000, 4000)), "BMP"),
+    "wholly white.jpg": lambda: encoded(Image.new("CMYK", (4000, 4000)), "JPEG"),
+    "large noise.png": lambda: encoded(noise(3800, "RGBA"), "PNG", compress_level=1),
+    "large grey noise that may be clear.png": lambda: encoded(noise(4000, "LA"), "PNG", compress_level=1),
     "large noise of which a colour is clear.png": lambda: clear_colour(2640),
     "larger noise of which a colour is clear.png": lambda: clear_colour(4000),
-    "large 16-bit noise.png": lambda: saved(
+    "large 16-bit noise.png": lambda: encoded(
         Image.fromarray(np.asarray(noise(4000, "L"), np.uint16)), "PNG", compress_level=1
     ),
-    "large noise.webp": lambda: saved(noise(2640, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
-    "large noise that is lossy.webp": lambda: saved(noise(2640, "RGBA"), "WEBP", method=0),
-    "larger noise.webp": lambda: saved(noise(3162, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
-    "large noise.gif": lambda: saved(noise(4000, "L"), "GIF"),
-    "large progressive noise.jpg": lambda: saved(noise(4000, "L"), "JPEG", progressive=True),
-    "large progressive noise of inks.jpg": lambda: saved(noise(4000, "CMYK"), "JPEG", progressive=True, subsampling=0),
-    "large progressive noise of colours.jpg": lambda: saved(
+    "large noise.webp": lambda: encoded(noise(2640, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
+    "large noise that is lossy.webp": lambda: encoded(noise(2640, "RGBA"), "WEBP", method=0),
+    "larger noise.webp": lambda: encoded(noise(3162, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
+    "large noise.gif": lambda: encoded(noise(4000, "L"), "GIF"),
+    "large progressive noise.jpg": lambda: encoded(noise(4000, "L"), "JPEG", progressive=True),
+    "large progressive noise of inks.jpg": lambda: encoded(
+        noise(4000, "CMYK"), "JPEG", progressive=True, subsampling=0
+    ),
+    "large progressive noise of colours.jpg": lambda: encoded(
         noise(4000, "RGB"), "JPEG", progressive=True, subsampling=0
     ),
-    "progressive noise of inks.jpg": lambda: saved(noise(2640, "CMYK"), "JPEG", progressive=True, subsampling=0),
-    "small noise.png": lambda: saved(noise(1280, "L"), "PNG"),
+    "progressive noise of inks.jpg": lambda: encoded(noise(2640, "CMYK"), "JPEG", progressive=True, subsampling=0),
+    "small noise.png": lambda: encoded(noise(1280, "L"), "PNG"),
     # PNG
-    "many IDAT.png": lambda: png(before=chunk(b"IDAT", b"") * 3_000_000),
-    "many unknown chunks.png": lambda: inside(chunk(b"abCd", b"") * 3_000_000),
+    "many IDAT.png": lambda: png(before=png_chunk(b"IDAT", b"") * 3_000_000),
+    "many unknown chunks.png": lambda: inside(png_chunk(b"abCd", b"") * 3_000_000),
     "zeros after the pixels.png": lambda: png(raw=bytes(200_000_000)),
-    "huge iCCP.png": lambda: inside(chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000), 1))),
-    "huge zTXt.png": lambda: inside(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 1))),
-    "huge iTXt.png": lambda: inside(chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000), 1))),
-    "huge tEXt.png": lambda: inside(chunk(b"tEXt", b"a\0" + b"b" * 45_000_000)),
-    "many tEXt.png": lambda: inside(chunk(b"tEXt", b"a\0b") * 50_000),
-    "length of 4 GB.png": lambda: inside(chunk(b"tEXt", b"a\0b", length=2**32 - 1)),
+    "huge iCCP.png": lambda: inside(png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000), 1))),
+    "huge zTXt.png": lambda: inside(png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 1))),
+    "huge iTXt.png": lambda: inside(png_chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000), 1))),
+    "huge tEXt.png": lambda: inside(png_chunk(b"tEXt", b"a\0" + b"b" * 45_000_000)),
+    "many tEXt.png": lambda: inside(png_chunk(b"tEXt", b"a\0b") * 50_000),
+    "length of 4 GB.png": lambda: inside(png_chunk(b"tEXt", b"a\0b", length=2**32 - 1)),
     "length of 2 GB of pixels.png": lambda: png(data=b"").replace(b"\0\0\0\0IDAT", b"\x7f\xff\xff\xffIDAT"),
-    "wrong CRC.png": lambda: inside(chunk(b"PLTE", bytes(6), crc=1)),
+    "wrong CRC.png": lambda: inside(png_chunk(b"PLTE", bytes(6), crc=1)),
     "no pixels.png": lambda: png(data=b""),
     "no bytes of zlib.png": lambda: png(data=b"\xff" * 1000),
     "no header.png": lambda: good("PNG")[:8] + good("PNG")[33:],
@@ -176,20 +159,20 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "colour type 5.png": lambda: png(header=bytes([8, 5, 0, 0, 0])),
     "no palette.png": lambda: png(header=bytes([8, 3, 0, 0, 0]), raw=(b"\0" + b"\xfe" * 40) * 40),
     "indices out of the palette.png": lambda: png(
-        header=bytes([8, 3, 0, 0, 0]), before=chunk(b"PLTE", bytes(3)), raw=(b"\0" + b"\xfe" * 40) * 40
+        header=bytes([8, 3, 0, 0, 0]), before=png_chunk(b"PLTE", bytes(3)), raw=(b"\0" + b"\xfe" * 40) * 40
     ),
     "long tRNS.png": lambda: png(
-        header=bytes([8, 3, 0, 0, 0]), before=chunk(b"PLTE", bytes(3)) + chunk(b"tRNS", bytes(10**6))
+        header=bytes([8, 3, 0, 0, 0]), before=png_chunk(b"PLTE", bytes(3)) + png_chunk(b"tRNS", bytes(10**6))
     ),
     "filter 9.png": lambda: png(raw=b"\x09" * 41 * 40),
     "interlaced and short.png": lambda: png(header=bytes([8, 0, 0, 0, 1]), raw=bytes(50)),
     "no end.png": lambda: good("PNG")[:-12],
-    "APNG of 65,535 frames.png": lambda: inside(chunk(b"acTL", struct.pack(">II", 65_535, 0))),
+    "APNG of 65,535 frames.png": lambda: inside(png_chunk(b"acTL", struct.pack(">II", 65_535, 0))),
     "APNG whose frame is larger.png": lambda: inside(
-        chunk(b"acTL", struct.pack(">II", 1, 0))
-        + chunk(b"fcTL", struct.pack(">5IHHBB", 0, 9**5, 9**5, 0, 0, 0, 0, 0, 0))
+        png_chunk(b"acTL", struct.pack(">II", 1, 0))
+        + png_chunk(b"fcTL", struct.pack(">5IHHBB", 0, 9**5, 9**5, 0, 0, 0, 0, 0, 0))
     ),
-    "EXIF of rubbish.png": lambda: inside(chunk(b"eXIf", b"MM\0*" + b"\xff" * 2000)),
+    "EXIF of rubbish.png": lambda: inside(png_chunk(b"eXIf", b"MM\0*" + b"\xff" * 2000)),
     # JPEG
     "wrong Huffman table.jpg": lambda: jpeg(marker=0xC4, place=5, change=b"\xff" * 16),
     "other Huffman table.jpg": lambda: jpeg(marker=0xC4, place=21, change=b"\0" * 8),
@@ -259,8 +242,8 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "program.png": lambda: Path(sys.executable).read_bytes()[:1_000_000],
     "source.png": lambda: Path(__file__).read_bytes(),
     "PostScript.jpg": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
-    "TIFF.png": lambda: saved(drawing(), "TIFF"),
-    "icon.bmp": lambda: saved(drawing(), "ICO"),
+    "TIFF.png": lambda: encoded(seven(), "TIFF"),
+    "icon.bmp": lambda: encoded(seven(), "ICO"),
     "60 MB of zeros.png": lambda: bytes(60_000_000),
     "49 MB of zeros.jpg": lambda: good("JPEG")[:20] + bytes(49_000_000),
 }
@@ -288,24 +271,23 @@ READABLE = {
 @cache
 def bases() -> tuple[tuple[str, bytes], ...]:
     """Good pictures of every kind, with the ends of their names."""
-    seven, colour = drawing(), drawing(mode="RGB")
-    clear = Image.merge("RGBA", [*colour.split(), Image.eval(seven, lambda grey: 255 - grey)])
+    dark, colour = seven(), seven(mode="RGB")
+    clear = Image.merge("RGBA", [*colour.split(), Image.eval(dark, lambda grey: 255 - grey)])
     frames = {"save_all": True, "append_images": [Image.new("L", (100, 100), shade) for shade in (9, 99)]}
     turned = Image.Exif()
     turned[0x0112] = 6
     pictures = {
         ".png": [
-            saved(each, "PNG")
-            for each in (seven, clear, colour.convert("P"), seven.convert("1"), seven.convert("I;16"))
+            encoded(each, "PNG") for each in (dark, clear, colour.convert("P"), dark.convert("1"), dark.convert("I;16"))
         ],
         ".jpg": [
-            saved(seven, "JPEG"),
-            saved(colour, "JPEG", progressive=True, exif=turned),
-            saved(colour.convert("CMYK"), "JPEG", restart_marker_blocks=2),
+            encoded(dark, "JPEG"),
+            encoded(colour, "JPEG", progressive=True, exif=turned),
+            encoded(colour.convert("CMYK"), "JPEG", restart_marker_blocks=2),
         ],
-        ".gif": [saved(seven, "GIF", transparency=0), saved(seven, "GIF", **frames)],
-        ".bmp": [saved(each, "BMP") for each in (seven, colour, seven.convert("1"))],
-        ".webp": [saved(colour, "WEBP"), saved(clear, "WEBP", lossless=True), saved(clear, "WEBP", **frames)],
+        ".gif": [encoded(dark, "GIF", transparency=0), encoded(dark, "GIF", **frames)],
+        ".bmp": [encoded(each, "BMP") for each in (dark, colour, dark.convert("1"))],
+        ".webp": [encoded(colour, "WEBP"), encoded(clear, "WEBP", lossless=True), encoded(clear, "WEBP", **frames)],
     }
     return tuple((end, data) for end, each in pictures.items() for data in each)
 
@@ -356,7 +338,7 @@ def checked(data: bytearray, rng: random.Random) -> None:
     if rng.random() < 0.2:
         chunks.insert(rng.randrange(len(chunks)), rng.choice(chunks))
     written = (
-        chunk(kind, bytes(each), length if place == changed else None) for place, (kind, each) in enumerate(chunks)
+        png_chunk(kind, bytes(each), length if place == changed else None) for place, (kind, each) in enumerate(chunks)
     )
     data[:] = png_file[:8] + b"".join(written)
 

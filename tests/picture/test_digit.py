@@ -1,6 +1,5 @@
 """A picture is read as a digit whatever its format, ground and light; what is no single digit is refused."""
 
-import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from nnctl.data import datasets
 from nnctl.errors import ImageError
 from nnctl.picture.decode import MAX_BYTES, read_digit, to_png
 from nnctl.picture.digit import find_digit
+from tests.support.pictures import encoded, png_chunk
 
 Pixels = NDArray[np.uint8]
 
@@ -29,12 +29,6 @@ def drawn(size: tuple[int, int] = (240, 240), pen: int = 16, ink: int = 0, paper
     pencil.line([(160, 60), (95, 60), (90, 115)], fill=ink, width=pen, joint="curve")
     pencil.arc([75, 105, 165, 195], 215, 510, fill=ink, width=pen)
     return picture.resize(size, Image.Resampling.LANCZOS)
-
-
-def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, form, **options)
-    return file.getvalue()
 
 
 def read(picture: Image.Image) -> Pixels:
@@ -112,15 +106,11 @@ def sixteen_bits(pixels: Pixels) -> bytes:
 
 def interlaced(pixels: Pixels) -> bytes:
     """Adam7, which Pillow reads but does not write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
     rows = [row for top, left, down, right in passes for row in pixels[top::down, left::right]]
     header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 0, 0, 0, 1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 
 
 def turned(pixels: Pixels, orientation: int) -> bytes:

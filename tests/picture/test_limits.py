@@ -1,30 +1,15 @@
 """How many parts, how much metadata and how many passes a picture may have."""
 
-import io
 import struct
-import zlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from nnctl.errors import ImageError
 from nnctl.picture.decode import read_digit
-
-
-def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, form, **options)
-    return file.getvalue()
-
-
-def drawn() -> Image.Image:
-    """A seven."""
-    picture = Image.new("L", (200, 200), 255)
-    ImageDraw.Draw(picture).line([(50, 40), (150, 40), (90, 170)], fill=0, width=14)
-    return picture
+from tests.support.pictures import encoded, png_chunk, seven
 
 
 def refusal(data: bytes) -> str:
@@ -36,21 +21,19 @@ def refusal(data: bytes) -> str:
 
 def png_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
     """A drawn PNG with chunks added behind its header."""
-    data = encoded(drawn())
-    sums = [struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks]
-    parts = (struct.pack(">I", len(body)) + kind + body + crc for (kind, body), crc in zip(chunks, sums, strict=True))
-    return data[:33] + b"".join(parts) + data[33:]
+    data = encoded(seven(200))
+    return data[:33] + b"".join(png_chunk(kind, body) for kind, body in chunks) + data[33:]
 
 
 def jpeg_segments(marker: int, *bodies: bytes) -> bytes:
     """A drawn JPEG with segments added in front."""
-    data = encoded(drawn(), "JPEG")
+    data = encoded(seven(200), "JPEG")
     return data[:2] + b"".join(struct.pack(">BBH", 255, marker, len(body) + 2) + body for body in bodies) + data[2:]
 
 
 def gif_comment(*blocks: bytes) -> bytes:
     """A drawn GIF with a comment of these blocks before its first frame."""
-    data = encoded(drawn(), "GIF")
+    data = encoded(seven(200), "GIF")
     frame = 13 + 3 * 2 ** (data[10] % 8 + 1)
     comment = b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
     return data[:frame] + comment + data[frame:]
@@ -58,7 +41,7 @@ def gif_comment(*blocks: bytes) -> bytes:
 
 def webp_chunks(*bodies: bytes) -> bytes:
     """A drawn WebP with chunks of no known kind before its pixels."""
-    data = encoded(drawn(), "WEBP")
+    data = encoded(seven(200), "WEBP")
     header = b"VP8X" + struct.pack("<IB3x", 10, 0) + (199).to_bytes(3, "little") * 2
     body = header + b"".join(b"abcd" + struct.pack("<I", len(body)) + body for body in bodies) + data[12:]
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
@@ -66,7 +49,7 @@ def webp_chunks(*bodies: bytes) -> bytes:
 
 def stray_bytes(count: int) -> bytes:
     """A drawn JPEG with zeros between its first two segments."""
-    data = encoded(drawn(), "JPEG")
+    data = encoded(seven(200), "JPEG")
     return data[:20] + bytes(count) + data[20:]
 
 
@@ -106,7 +89,7 @@ def test_many_pieces_of_pixels_are_no_metadata() -> None:
 
 def scans(count: int) -> bytes:
     """A progressive JPEG with as many passes more, all the same."""
-    data = encoded(drawn(), "JPEG", progressive=True)
+    data = encoded(seven(200), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * count + data[-2:]
 
@@ -117,7 +100,7 @@ def test_a_picture_of_many_passes_is_refused() -> None:
 
 
 def test_what_looks_like_a_pass_beside_the_picture_is_none() -> None:
-    progressive, looks_like = encoded(drawn(), "JPEG", progressive=True), b"\xff\xda" * 100
+    progressive, looks_like = encoded(seven(200), "JPEG", progressive=True), b"\xff\xda" * 100
     film_behind = progressive + looks_like
     notes_before = progressive[:2] + b"\xff\xe5" + struct.pack(">H", 202) + looks_like + progressive[2:]
     for data in (film_behind, notes_before):

@@ -4,11 +4,11 @@ A test tool. Every choice comes from the generator it is given, so a seed fixes 
 (with one version of Pillow's JPEG encoder).
 """
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from tests.support.pictures import encoded
 
 Array = NDArray[np.float32]
 
@@ -135,6 +135,4 @@ def _camera(scene: Array, rng: np.random.Generator) -> bytes:
     )
     noise = rng.standard_normal(scene.shape, np.float32) * np.float32(rng.uniform(1, 8))
     pixels = (np.asarray(blurred, np.float32) + noise).clip(0, 255).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=int(rng.integers(40, 91)))
-    return file.getvalue()
+    return encoded(Image.fromarray(pixels), "JPEG", quality=int(rng.integers(40, 91)))
