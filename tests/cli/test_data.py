@@ -15,17 +15,13 @@ from pytest_httpserver import HTTPServer
 from nnctl.data import datasets, idx
 from nnctl.data.datasets import DATASETS
 from tests.support.cli import Cli, Terminal
-
-NAMES = [file.name for file in DATASETS["mnist"].files]
+from tests.support.datasets import NAMES, small
 
 
 @pytest.fixture
 def arrays() -> dict[str, NDArray[np.uint8]]:
     """A dataset of 20 + 10 images of noise, by file name."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (30, 28, 28), np.uint8)
-    labels = rng.integers(0, 10, 30, np.uint8)
-    return dict(zip(NAMES, (images[:20], labels[:20], images[20:], labels[20:]), strict=True))
+    return small(seed=0)
 
 
 @pytest.fixture
@@ -38,8 +34,8 @@ def mirror(arrays: dict[str, NDArray[np.uint8]], httpserver: HTTPServer, monkeyp
         identity = len(packed), hashlib.sha256(packed).hexdigest(), len(raw), hashlib.sha256(raw).hexdigest()
         files.append(datasets.DataFile(name, *identity))
         httpserver.expect_request(f"/good/{name}.gz").respond_with_data(packed)
-    small = dataclasses.replace(DATASETS["mnist"], files=tuple(files), mirrors=())
-    monkeypatch.setitem(DATASETS, "mnist", small)
+    source = dataclasses.replace(DATASETS["mnist"], files=tuple(files), mirrors=())
+    monkeypatch.setitem(DATASETS, "mnist", source)
     return httpserver
 
 

@@ -19,18 +19,10 @@ from nnctl.data.cache import DataFile, Verified
 from nnctl.data.classes import CLASS_NAMES
 from nnctl.data.datasets import DATASETS, fetch, load, verify
 from nnctl.errors import DataError, StorageError
+from tests.support.datasets import NAMES, small
 from tests.support.files import contents, failing
 
-NAMES = [file.name for file in DATASETS["mnist"].files]
 TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = NAMES
-
-
-def small(seed: int) -> dict[str, np.ndarray]:
-    """A dataset of 20 + 10 images of noise, by file name."""
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (30, 28, 28), np.uint8)
-    labels = rng.integers(0, 10, 30, np.uint8)
-    return dict(zip(NAMES, (images[:20], labels[:20], images[20:], labels[20:]), strict=True))
 
 
 ARRAYS = {name: small(seed) for seed, name in enumerate(DATASETS)}

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from nnctl.nn import Array, Labels
-from nnctl.nn.initializers import he
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
 from nnctl.nn.losses import Loss
 from nnctl.nn.network import Network, Workspace
-from tests.support.recipes import LOSSES, digits, network_of
+from tests.support.recipes import LOSSES, digits, forward, linear, network_of
 
 B = 16
 TOLERANCE = 1e-6
@@ -83,16 +82,9 @@ def test_the_gradient_is_still_right_when_training_has_made_it_small() -> None:
 
 
 def bound_linear(inputs: int, outputs: int) -> Linear:
-    network = Network({"linear": Linear(inputs, outputs)}, (inputs,), np.float64)
-    network.initialize(he, np.random.default_rng(0))
-    network.named(network.params)["linear.bias"][:] = np.linspace(-1, 1, outputs)
-    (layer,) = network.layers
-    assert isinstance(layer, Linear)
+    layer = linear(np.float64, inputs, outputs)
+    layer.bias[:] = np.linspace(-1, 1, outputs)
     return layer
-
-
-def forward(layer: Layer, x: Array) -> Array:
-    return layer.forward(x, None, np.random.default_rng(7)) if isinstance(layer, Dropout) else layer.forward(x)
 
 
 @pytest.mark.parametrize(

@@ -7,24 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nnctl.nn import Array
-from nnctl.nn.initializers import he
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
-from nnctl.nn.network import Network
+from tests.support.recipes import forward, linear
 
 ACTIVATIONS = [ReLU(), Sigmoid(), Tanh()]
 DTYPES = [np.float32, np.float64]
-
-
-def linear(dtype: type[np.floating] = np.float32, inputs: int = 12, outputs: int = 12) -> Linear:
-    network = Network({"linear": Linear(inputs, outputs)}, (inputs,), dtype)
-    network.initialize(he, np.random.default_rng(0))
-    (layer,) = network.layers
-    assert isinstance(layer, Linear)
-    return layer
-
-
-def forward(layer: Layer, x: Array, out: Array | None = None) -> Array:
-    return layer.forward(x, out, np.random.default_rng(7)) if isinstance(layer, Dropout) else layer.forward(x, out)
 
 
 def every_layer(dtype: type[np.floating]) -> list[Layer]:

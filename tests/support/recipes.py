@@ -40,6 +40,20 @@ def network_of(
     return network
 
 
+def linear(dtype: type[np.floating] = np.float32, inputs: int = 12, outputs: int = 12) -> Linear:
+    """A layer whose parameters are there, as a network's are."""
+    network = Network({"linear": Linear(inputs, outputs)}, (inputs,), dtype)
+    network.initialize(he, np.random.default_rng(0))
+    (layer,) = network.layers
+    assert isinstance(layer, Linear)
+    return layer
+
+
+def forward(layer: Layer, x: Array, out: Array | None = None) -> Array:
+    """What a layer gives; dropout drops the same ones each time."""
+    return layer.forward(x, out, np.random.default_rng(7)) if isinstance(layer, Dropout) else layer.forward(x, out)
+
+
 def digits(count: int, dtype: DTypeLike = np.float32, seed: int = 0) -> tuple[Array, Labels]:
     """Draw pictures (count, 28, 28) that are as dark, as bright and as alike as MNIST's, and labels (count,)."""
     rng = np.random.default_rng((seed, 28))
