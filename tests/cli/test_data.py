@@ -13,7 +13,8 @@ from PIL import Image
 from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, idx
-from nnctl.data.datasets import DATASETS
+from nnctl.data.cache import DataFile
+from nnctl.data.sources import DATASETS
 from tests.support.cli import Cli, Terminal
 from tests.support.datasets import NAMES, small
 
@@ -32,9 +33,10 @@ def mirror(arrays: dict[str, NDArray[np.uint8]], httpserver: HTTPServer, monkeyp
         raw = idx.encode(values)
         packed = gzip.compress(raw, mtime=0)
         identity = len(packed), hashlib.sha256(packed).hexdigest(), len(raw), hashlib.sha256(raw).hexdigest()
-        files.append(datasets.DataFile(name, *identity))
+        files.append(DataFile(name, *identity))
         httpserver.expect_request(f"/good/{name}.gz").respond_with_data(packed)
-    source = dataclasses.replace(DATASETS["mnist"], files=tuple(files), mirrors=())
+    a, b, c, d = files
+    source = dataclasses.replace(DATASETS["mnist"], files=(a, b, c, d), mirrors=())
     monkeypatch.setitem(DATASETS, "mnist", source)
     return httpserver
 

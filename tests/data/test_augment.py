@@ -133,12 +133,13 @@ def test_an_elastic_field_is_like_one_smoothed_pixel_by_pixel(sigma: float) -> N
     plain = plain.reshape(2, count, 784).transpose(0, 2, 1)
     plain /= np.sqrt((plain**2).sum(axis=0).mean(axis=0))
     y, x = 14, np.arange(8, 20)  # from a pixel of the middle to others of its row
-    likeness = [[np.mean(field[0, 28 * y + 14] * field[0, 28 * y + other]) for other in x] for field in (fields, plain)]
-    np.testing.assert_allclose(*likeness, atol=0.05)
-    spread = [field[:, 28 * y + x].std(axis=(0, 2)) for field in (fields, plain)]
-    np.testing.assert_allclose(
-        *spread, rtol=0.06
-    )  # nowhere is more of it, as would be at the random numbers' own places
+    ours, theirs = (
+        [np.mean(field[0, 28 * y + 14] * field[0, 28 * y + other]) for other in x] for field in (fields, plain)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+    # nowhere is more of it, as would be at the random numbers' own places
+    ours, theirs = (field[:, 28 * y + x].std(axis=(0, 2)) for field in (fields, plain))
+    np.testing.assert_allclose(ours, theirs, rtol=0.06)
 
 
 def test_positions_stay_inside_the_image() -> None:

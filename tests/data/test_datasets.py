@@ -17,7 +17,8 @@ from pytest_httpserver import HTTPServer
 from nnctl.data import datasets, drawn, idx
 from nnctl.data.cache import DataFile, Verified
 from nnctl.data.classes import CLASS_NAMES
-from nnctl.data.datasets import DATASETS, fetch, load, verify
+from nnctl.data.datasets import fetch, load, verify
+from nnctl.data.sources import DATASETS
 from nnctl.errors import DataError, StorageError
 from tests.support.datasets import NAMES, small
 from tests.support.files import contents, failing
@@ -38,11 +39,11 @@ def sha256(data: bytes) -> str:
 def _small_datasets(monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
     """The table, with small files in place of the real ones and mirrors that are down."""
     for name, source in DATASETS.items():
-        files = tuple(
+        a, b, c, d = (
             DataFile(file, len(packed), sha256(packed), len(raw), sha256(raw) if name == "mnist" else "")
             for (file, packed), raw in zip(PACKED[name].items(), RAW[name].values(), strict=True)
         )
-        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=files, mirrors=(refusing,)))
+        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=(a, b, c, d), mirrors=(refusing,)))
     parts = ((TRAIN, TRAIN_LABELS, 20, 0), (TEST, TEST_LABELS, 10, 1))
     monkeypatch.setattr(drawn, "PARTS", parts)
 
@@ -304,9 +305,9 @@ def test_the_error_tells_the_whole_story(refusing, tmp_path):
 
 def test_a_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeypatch):
     bomb = gzip.compress(bytes(10_000_000), mtime=0)
-    files = list(DATASETS["mnist"].files)
-    files[0] = dataclasses.replace(files[0], gz_size=len(bomb), gz_sha256=sha256(bomb))
-    monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], files=tuple(files)))
+    a, b, c, d = DATASETS["mnist"].files
+    a = dataclasses.replace(a, gz_size=len(bomb), gz_sha256=sha256(bomb))
+    monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], files=(a, b, c, d)))
     (put(tmp_path) / f"{TRAIN}.gz").write_bytes(bomb)
     with pytest.raises(DataError, match="does not unpack to") as caught:
         load("mnist", tmp_path, offline=True)

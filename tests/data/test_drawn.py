@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from nnctl.data import drawn, synthetic
+from nnctl.data.cache import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from nnctl.data.datasets import load
 
-PARTS = ((drawn.TRAIN_IMAGES, drawn.TRAIN_LABELS, 20, 0), (drawn.TEST_IMAGES, drawn.TEST_LABELS, 10, 1))
+PARTS = ((TRAIN_IMAGES, TRAIN_LABELS, 20, 0), (TEST_IMAGES, TEST_LABELS, 10, 1))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,12 @@ def gif(canvas: tuple[int, int], frame: bytes = b"", *, bits: int = 8, repeat: i
 
 
 def bmp(width: int = 40, height: int = 40, bits: int = 24, packing: int = 0, *, start: int = 54, **more: Any) -> bytes:
-    data = more.get("data", b"\x80" * 40 * 40 * 3)
+    data: bytes = more.get("data", b"\x80" * 40 * 40 * 3)
+    palette: bytes = more.get("palette", b"")
     header = struct.pack(
         "<IiiHHIIiiII", 40, width, height, 1, bits, packing, len(data), 1, 1, more.get("colours", 0), 0
     )
-    return b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, start) + header + more.get("palette", b"") + data
+    return b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, start) + header + palette + data
 
 
 def webp(*chunks: tuple[bytes, bytes], size: int | None = None) -> bytes:
@@ -102,12 +103,17 @@ def canvas(width: int, height: int, flags: int = 0) -> tuple[bytes, bytes]:
     return b"VP8X", bytes([flags, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
 
 
+def head(kind: str, size: int | None = None) -> bytes:
+    """The first bytes of a good picture, half of it unless told."""
+    return good(kind)[: len(good(kind)) // 2 if size is None else size]
+
+
 KINDS = {"PNG": "png", "JPEG": "jpg", "BMP": "bmp", "GIF": "gif", "WEBP": "webp"}
 
 PICTURES: dict[str, Callable[[], bytes]] = {
     "empty.png": lambda: b"",
-    **{f"head of {kind}.{end}": lambda kind=kind: good(kind)[:12] for kind, end in KINDS.items()},
-    **{f"half of {kind}.{end}": lambda kind=kind: good(kind)[: len(good(kind)) // 2] for kind, end in KINDS.items()},
+    **{f"head of {kind}.{end}": partial(head, kind, 12) for kind, end in KINDS.items()},
+    **{f"half of {kind}.{end}": partial(head, kind) for kind, end in KINDS.items()},
     # sizes
     "20,000 pixels wide.png": lambda: encoded(Image.new("1", (20_000, 20)), "PNG"),
     "1x1.png": lambda: encoded(Image.new("L", (1, 1)), "PNG"),

@@ -74,6 +74,10 @@ def keep_old(name: str) -> Callable[[Path, Given], None]:
     return prepare
 
 
+def begin_a_run(place: Path, given: Given) -> None:
+    shutil.copytree(given.run, place / "run")
+
+
 def has_trained(place: Path, given: Given, _: subprocess.CompletedProcess[str]) -> None:
     run = info(place / "run")
     assert (run["status"], run["digest"]) == ("finished", given.final)
@@ -97,7 +101,7 @@ def has_fetched(_: Path, given: Given, done: subprocess.CompletedProcess[str]) -
 
 TASKS = {
     "train": Task(
-        lambda place, given: shutil.copytree(given.run, place / "run") and None,
+        begin_a_run,
         lambda place, given: (*TRAIN, "--resume", f"--run-dir={place}/run", f"--data-dir={given.data}"),
         has_trained,
         room=150_000,  # for two checkpoints more
@@ -248,7 +252,7 @@ def limited_files(folder: Path) -> Iterator[Place]:
 
 @contextmanager
 def read_only_folder(folder: Path) -> Iterator[Place]:
-    unprivileged = ()
+    unprivileged: tuple[str, ...] = ()
     if os.geteuid() == 0:  # who may write everywhere; a process without capabilities may not
         need("setpriv")
         unprivileged = ("setpriv", "--inh-caps=-all", "--bounding-set=-all", "--")

@@ -168,7 +168,7 @@ def test_the_canary_is_a_real_one(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def run(drawn_dir, tmp_path_factory) -> Path:
+def run(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     done = run_nnctl("train", "--run-dir=run", f"--data-dir={drawn_dir}", *SMALL, cwd=folder)
     assert done.returncode == 0, done.stderr

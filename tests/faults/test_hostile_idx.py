@@ -78,7 +78,10 @@ def great(size: int) -> Callable[[Path], None]:
 
 
 def holding(content: Callable[[], bytes]) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content()) and None
+    def make(path: Path) -> None:
+        path.write_bytes(content())
+
+    return make
 
 
 HOSTILE: dict[str, Callable[[Path], None]] = {

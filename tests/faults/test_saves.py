@@ -268,7 +268,7 @@ def scenes(new_run: Scene, resumed_run: Scene) -> list[tuple[Scene, int]]:
 def drawn(points: Sequence[tuple[Scene, int]], count: int) -> list[tuple[Scene, int]]:
     """So many of the calls by chance, and as many of one kind as of another as far as there are."""
     seen: Counter[tuple[str, str]] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, Scene, int]] = []
     for scene, index in random.Random(SEED).sample(points, len(points)):
         kind = (scene.calls[index].kind, scene.calls[index].flags)  # opened for writing is not opened for reading
         seen[kind] += 1

@@ -39,7 +39,8 @@ def likeness(one: Pixels, other: Pixels) -> float:
     """The cosine between two digits, one shifted by a pixel where that helps: 1 for equal digits."""
     a, b = one.astype(float), other.astype(float)
     shifts = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    return max(float((np.roll(a, shift, (0, 1)) * b).sum()) for shift in shifts) / np.linalg.norm(a) / np.linalg.norm(b)
+    overlap = max(float((np.roll(a, shift, (0, 1)) * b).sum()) for shift in shifts)
+    return overlap / float(np.linalg.norm(a)) / float(np.linalg.norm(b))
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_a_failure_in_the_block_leaves_no_trace_and_is_passed_on_unchanged(path,
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_a_file_system_that_refuses_leaves_what_was_there(monkeypatch, path, call, number):
     before = contents(path.parent)
-    monkeypatch.setattr(durable.os, call, failing(number))
+    monkeypatch.setattr(os, call, failing(number))
     with pytest.raises(StorageError) as caught:
         write_in_pieces(path)
     assert caught.value.message == f"cannot write {path}: {os.strerror(number)}"
@@ -88,8 +88,8 @@ def test_a_disk_that_fills_up_while_writing_is_reported(monkeypatch, path):
 
 
 def test_a_temporary_file_that_cannot_even_be_removed_does_not_hide_the_reason(monkeypatch, path):
-    monkeypatch.setattr(durable.os, "fsync", failing(errno.ENOSPC))
-    monkeypatch.setattr(durable.Path, "unlink", failing(errno.EROFS))
+    monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
+    monkeypatch.setattr(Path, "unlink", failing(errno.EROFS))
     with pytest.raises(StorageError, match="No space left"):
         write_in_pieces(path)
 
@@ -131,8 +131,8 @@ def test_the_file_is_synced_then_verified_then_named_then_the_folder_is_synced(m
         calls.append("replace")
         really_replace(*arguments)
 
-    monkeypatch.setattr(durable.os, "fsync", fsync)
-    monkeypatch.setattr(durable.os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
     write_in_pieces(path, verify=lambda _: calls.append("verify"))
     assert calls == ["sync file of 11 bytes", "verify", "replace", "sync folder"]
 
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_synced_is_not_a_success(monkeypatch, path):
             raise OSError(errno.EIO, "Input/output error")
         really_sync(descriptor)
 
-    monkeypatch.setattr(durable.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(StorageError, match=r"cannot write .*file: Input/output error"):
         write_in_pieces(path)
 

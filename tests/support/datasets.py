@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.data.datasets import DATASETS
+from nnctl.data.sources import DATASETS
 
 NAMES = [file.name for file in DATASETS["mnist"].files]
 

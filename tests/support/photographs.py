@@ -82,12 +82,13 @@ def _place(drawn: Image.Image, height: int, width: int, rng: np.random.Generator
     drawn = drawn.crop(drawn.getbbox())
     scale = rng.uniform(0.3, 0.9) * min(height, width) / max(drawn.size)
     drawn = drawn.resize(
-        [max(1, round(side * scale)) for side in drawn.size],
+        (max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale))),
         Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC,
     )
     frame = Image.new("L", (width, height))
-    frame.paste(drawn, [int(rng.integers(0, free + 1)) for free in (width - drawn.width, height - drawn.height)])
-    return np.asarray(frame, np.float32) / 255
+    left, top = (int(rng.integers(0, free + 1)) for free in (width - drawn.width, height - drawn.height))
+    frame.paste(drawn, (left, top))
+    return np.asarray(frame, np.float32) / np.float32(255)
 
 
 def _clouds(height: int, width: int, grain: int, rng: np.random.Generator) -> Array:
@@ -99,7 +100,8 @@ def _clouds(height: int, width: int, grain: int, rng: np.random.Generator) -> Ar
 def _across(height: int, width: int, angle: float) -> Array:
     """Each pixel's position in [-0.5, 0.5] along a direction."""
     y, x = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j].astype(np.float32)
-    return x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+    along: Array = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+    return along
 
 
 def _ruling(height: int, width: int, rng: np.random.Generator) -> Array:
@@ -124,7 +126,7 @@ def _light(height: int, width: int, rng: np.random.Generator) -> Array:
     if rng.random() < 0.4:
         edge = _across(height, width, rng.uniform(0, turn)) - rng.uniform(-0.4, 0.4)
         light *= 1 - rng.uniform(0.15, 0.45) * (0.5 + edge / rng.uniform(0.03, 0.3)).clip(0, 1)
-    return light * np.float32(rng.uniform(0.75, 1.05))
+    return (light * np.float32(rng.uniform(0.75, 1.05))).astype(np.float32)
 
 
 def _camera(scene: Array, rng: np.random.Generator) -> bytes:
