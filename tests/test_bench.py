@@ -136,7 +136,7 @@ def clockwork(monkeypatch: pytest.MonkeyPatch) -> Callable[[Plan], None]:
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def drive(plan: Plan) -> None:
-        update = plan.optimizer.step
+        update: Callable[..., None] = plan.optimizer.step
 
         def step(*args: Any, lr: float) -> None:
             update(*args, lr=lr)

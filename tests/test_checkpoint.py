@@ -21,7 +21,6 @@ import pytest
 from nnctl import checkpoint
 from nnctl.checkpoint import Checkpoint, Meta
 from nnctl.errors import CheckpointError, StorageError
-from nnctl.storage import durable
 from tests.support.checkpoints import forged, members_of, npy, npy_of_text, read_meta, signed, zipped
 
 RNG = np.random.default_rng(0)
@@ -182,7 +181,7 @@ def test_the_digest_changes_when_an_array_is_renamed_or_reshaped():
     params = dict(STATE.params)
     params["hidden2.bias"] = params.pop("hidden1.bias")
     assert dataclasses.replace(STATE, params=params).digest() != STATE.digest()
-    reshaped = STATE.params | {"output.weight": STATE.params["output.weight"].reshape(10, 4)}
+    reshaped = dict(STATE.params) | {"output.weight": STATE.params["output.weight"].reshape(10, 4)}
     assert dataclasses.replace(STATE, params=reshaped).digest() != STATE.digest()
 
 
@@ -197,7 +196,7 @@ def test_the_digest_depends_on_the_configuration():
 
 
 def test_the_digest_does_not_depend_on_the_order_of_names():
-    backwards = Checkpoint(dict(reversed(STATE.params.items())), STATE.optimizer, META)
+    backwards = Checkpoint(dict(reversed(list(STATE.params.items()))), STATE.optimizer, META)
     assert backwards.digest() == STATE.digest()
 
 
@@ -205,7 +204,7 @@ def test_the_digest_does_not_depend_on_the_order_of_names():
 @pytest.mark.parametrize("kind", ["params", "optimizer"])
 def test_an_array_that_is_not_finite_is_not_saved(path, kind, value):
     path.write_bytes(b"the old one")
-    arrays = {name: array.copy() for name, array in getattr(STATE, kind).items()}
+    arrays: Any = {name: array.copy() for name, array in getattr(STATE, kind).items()}
     next(iter(arrays.values())).flat[-1] = value
     with pytest.raises(CheckpointError, match="not finite"):
         checkpoint.save(path, dataclasses.replace(STATE, **{kind: arrays}))
@@ -232,7 +231,7 @@ def test_a_disk_that_loses_what_was_written_is_noticed_before_the_old_file_goes(
         else:
             os.pwrite(descriptor, b"\xff", 200)
 
-    monkeypatch.setattr(durable.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(CheckpointError):
         checkpoint.save(path, STATE)
     assert path.read_bytes() == b"the old one"
@@ -245,7 +244,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(monkeypatch, path, data):
     def fsync(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(StorageError):
         checkpoint.save(path, changed_meta(step=99))
     assert path.read_bytes() == data

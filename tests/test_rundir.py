@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -245,8 +246,8 @@ def test_a_new_run_is_named_after_time_dataset_and_sizes():
 def test_runs_of_the_same_second_have_names_of_their_own(monkeypatch):
     class Clock(datetime):
         @classmethod
-        def now(cls, _: object = None) -> datetime:
-            return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        def now(cls, _: object = None) -> Self:
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     monkeypatch.setattr(rundir, "datetime", Clock)
     names = [rundir.new("mnist", "784-10").path.name for _ in range(3)]

@@ -19,6 +19,7 @@ from nnctl.checkpoint import Checkpoint
 from nnctl.data.examples import Examples
 from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from nnctl.nn.losses import SoftmaxCrossEntropy
+from nnctl.nn.network import Workspace
 from nnctl.train import EpochReport, Training, evaluate, fit
 
 SMALL = ("network.hidden=[8]", "train.epochs=3", "train.batch_size=32", "data.augment.name=none")
@@ -223,7 +224,7 @@ def test_a_setting_that_changes_no_step_may_change(tmp_path, override):
 
 
 def damaged(state: Checkpoint, part: str, change: dict[str, Any], *, drop: str = "") -> Checkpoint:
-    values = {key: value for key, value in getattr(state, part).items() if key != drop} | change
+    values: Any = {key: value for key, value in getattr(state, part).items() if key != drop} | change
     return replace(state, **{part: values})
 
 
@@ -297,7 +298,7 @@ def test_a_stop_saves_and_ends_at_once(signal, exit_code, steps):
 
 
 def test_a_stop_asked_for_while_validating_ends_after_the_report():
-    saves, asked = Recorder(), []
+    saves, asked = Recorder(), list[bool]()
     reports = fit(training_of(), TRAIN, VALIDATION, save=saves, stop=lambda: 15 if asked else None)
     next(reports)
     asked.append(True)
@@ -531,7 +532,7 @@ def test_reports_say_what_a_slow_recount_says():
     overrides = ["network.dropout=0.2", "optimizer.momentum=0.9", "schedule.name=cosine", "train.epochs=2"]
     reports = finish(training_of(*overrides))
     plan = training_of(*overrides).plan
-    work = train.Workspace(plan.network, 300)
+    work = Workspace(plan.network, 300)
     for epoch, report in enumerate(reports):
         order = build.stream(0, Purpose.ORDER, epoch).permutation(300)
         dropout = build.stream(0, Purpose.DROPOUT, epoch)

@@ -117,7 +117,7 @@ def test_the_next_commands_can_be_pasted(where: tuple[str, ...], cli: Cli, small
 
 def test_the_best_epoch_is_the_one_that_is_tested(cli: Cli, small: Small) -> None:
     # the steps grow until the very end, when they are far too large
-    restless = (
+    restless: tuple[str, ...] = (
         "--set=optimizer.learning_rate=20",
         "--set=schedule.peak_at=0.99",
         "--set=schedule.start_fraction=0.001",

@@ -43,7 +43,7 @@ def test_one_step_of_a_small_network_is_what_paper_and_pencil_give() -> None:
 
     network.backward(SoftmaxCrossEntropy().backward(probs, label), work)
     gradients = network.named(network.grads)
-    np.testing.assert_allclose(gradients["output.weight"], [[3 / 4, -3 / 4], [3 / 2, -3 / 2], [0, 0]])
+    np.testing.assert_allclose(gradients["output.weight"], [[3 / 4, -3 / 4], [3 / 2, -3 / 2], [0.0, 0.0]])
     np.testing.assert_allclose(gradients["output.bias"], [3 / 4, -3 / 4])
     np.testing.assert_allclose(gradients["hidden.weight"], [[3 / 2, -3 / 4, 0], [3, -3 / 2, 0]])
     np.testing.assert_allclose(gradients["hidden.bias"], [3 / 2, -3 / 4, 0])
@@ -147,11 +147,11 @@ def test_sharing_memory_never_changes_a_gradient_whatever_the_order_of_layers(mi
     network.backward(dlogits.copy(), work)
     shared = network.grads.copy()
 
-    rng, values = np.random.default_rng(3), [x]
+    rng, values = np.random.default_rng(3), list[Array]([x])
     for layer in network.layers:
         fresh = values[-1].copy()
         values.append(layer.forward(fresh, None, rng) if isinstance(layer, Dropout) else layer.forward(fresh))
-    dy = dlogits
+    dy: Array = dlogits
     for layer, before, after in reversed(list(zip(network.layers, values, values[1:], strict=False))):
         layer.backward_params(dy, before)
         dy = layer.backward(dy, before, after)
@@ -204,7 +204,12 @@ def test_every_step_uses_the_same_memory() -> None:
 
     def addresses() -> list[int]:
         backpropagate(network, work, *digits(4), rng=np.random.default_rng(0))
-        arrays = [*work.values[2:], *filter(lambda a: a is not None, work.gradients), work.probs, network.grads]
+        arrays = [
+            *work.values[2:],
+            *(array for array in work.gradients if array is not None),
+            work.probs,
+            network.grads,
+        ]
         return [array.ctypes.data for array in arrays]
 
     assert addresses() == addresses()

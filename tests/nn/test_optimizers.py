@@ -37,10 +37,10 @@ def walk(optimizer: Optimizer, params: Array, steps: Array, lr: float = 0.1) -> 
 
 
 def assert_same_walk(optimizer_of: Callable[[Array], Optimizer], twin: Rule, seed: int, rates: list[float]) -> None:
-    params, expected = start(), start()
+    params, expected = start(), start().astype(np.float64)
     optimizer = optimizer_of(params)
     for grads, lr in zip(gradients(len(rates), seed=seed), rates, strict=True):
-        expected = twin.moved("w", expected, grads.copy(), lr)
+        expected = twin.moved("w", expected, grads.astype(np.float64), lr)
         optimizer.step(params, grads.copy(), lr)
         np.testing.assert_allclose(params, expected, rtol=1e-11, atol=1e-13)
 
