@@ -2,13 +2,16 @@
 
 NnctlError
 ├── ConfigError          2  a config file, an override or an option cannot be used
+│   └── RunUsedError     2  a run has begun in this directory already
+├── ArgumentError        2  a function of the library was given something it cannot work with
 ├── DataError            3  dataset files are missing, damaged, foreign or cannot be fetched
+│   └── OfflineError     3  files are missing, and the network must not be used
 ├── CheckpointError      4  a checkpoint is missing, damaged or of another format
 ├── ImageError           5  a picture cannot be read as one digit
 ├── StorageError         6  the file system refused: no space, no permission, read-only
 ├── DivergedError        7  the loss is no longer a finite number
 ├── RunInUseError        8  another process is training in this run directory
-├── BelowThresholdError  9  the accuracy is below --fail-under
+├── BelowThresholdError  9  the accuracy is below the one asked for
 └── StoppedError       128+  SIGHUP (129), SIGINT (130) or SIGTERM (143), after a valid save
 
 0 is success, 1 an internal error (always a bug in nnctl), 141 a closed pipe on standard output.
@@ -43,10 +46,24 @@ class ConfigError(NnctlError):
     exit_code = 2
 
 
+class RunUsedError(ConfigError):
+    """A run has begun in this directory already; a new one would overwrite it."""
+
+
+class ArgumentError(NnctlError, ValueError):
+    """A function of the library was given something it cannot work with."""
+
+    exit_code = 2
+
+
 class DataError(NnctlError):
     """Dataset files are missing, damaged, foreign or cannot be fetched."""
 
     exit_code = 3
+
+
+class OfflineError(DataError):
+    """Dataset files are missing, and the network must not be used."""
 
 
 class CheckpointError(NnctlError):
@@ -85,7 +102,7 @@ class RunInUseError(NnctlError):
 
 
 class BelowThresholdError(NnctlError):
-    """The accuracy is below the one asked for with --fail-under."""
+    """The accuracy is below the one asked for."""
 
     exit_code = 9
 
