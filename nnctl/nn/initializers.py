@@ -33,3 +33,7 @@ def he(rng: np.random.Generator, inputs: int, outputs: int) -> NDArray[np.float6
     Source: He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015.
     """
     return rng.normal(0.0, np.sqrt(2 / inputs), (inputs, outputs))
+
+
+INITIALIZERS: dict[str, Initializer] = {"he": he, "xavier": xavier, "normal": normal}
+"""Each of them by the name that a configuration gives it."""

@@ -1,4 +1,4 @@
-"""The layers: each one a forward operation and, beside it, the backward operation that undoes it for gradients.
+"""The layers: each one a forward operation and, beside it, the backward operation that propagates its gradient.
 
 A layer owns no memory but its parameters and keeps no state between calls. `forward` turns x into y;
 `backward` turns dy, the gradient of the loss with respect to y, into dx. Both write to `out` where it is given.
@@ -8,33 +8,53 @@ backwards, dx has memory of its own, in which it is put together without any oth
 
 from __future__ import annotations
 
-import functools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from nnctl.nn import Array
+from nnctl.errors import ArgumentError
+from nnctl.nn.arrays import Array
+from nnctl.nn.initializers import Initializer
+from nnctl.nn.kernels import matrix_product
+
+Shape = tuple[int, ...]
 
 
 class Layer:
-    """What every layer answers to; by itself a layer without parameters, as large at its end as at its start."""
+    """What every layer answers to; by itself a layer without parameters, whose output has the shape of its input."""
 
     in_place: ClassVar[bool] = False
     """Whether forward may overwrite x with y: true where backward never looks at x."""
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    reads_output: ClassVar[bool] = True
+    """Whether backward looks at y; if not, the next layer may overwrite it."""
+
+    is_view: ClassVar[bool] = False
+    """Whether y lies in the memory of x, and needs none of its own."""
+
+    input_shape: Shape | None = None
+    """Shape of one image's x, where the layer asks for one (without B)."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of one image's y, given the shape of its x (both without B)."""
         return input_shape
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Name and shape of each parameter, in the order in which they lie in the flat vector."""
         return {}
 
-    def bind(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
-        """Take views of the network's flat vectors as this layer's parameters and their gradients."""
+    def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Name and shape of what the layer keeps beside its parameters: saved with them, but not trained."""
+        return {}
 
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Return y, computed from x."""
+    def bind(self, params: dict[str, Array], grads: dict[str, Array], state: dict[str, Array]) -> None:
+        """Take views of the network's flat vectors as this layer's parameters, their gradients, and its state."""
+
+    def initialize(self, rng: np.random.Generator, initializer: Initializer) -> None:
+        """Give parameters and state their first values; they are zero before."""
+
+    def forward(self, x: Array, out: Array | None = None, rng: np.random.Generator | None = None) -> Array:
+        """Return y, computed from x; `rng` is there while training, None when evaluating."""
         raise NotImplementedError
 
     def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -44,31 +64,25 @@ class Layer:
     def backward_params(self, dy: Array, x: Array) -> None:
         """Overwrite the gradients of the parameters, given dy and x."""
 
-
-@functools.lru_cache(maxsize=16)
-def _zeros(length: int, dtype: np.dtype[Any]) -> Array:
-    """A row of zeros: NumPy compares rows with a row three times as fast as with a single number."""
-    return np.zeros(length, dtype)
-
-
-def matrix_product(a: Array, b: Array, out: Array) -> Array:
-    """a @ b, quickly even for a column and a row: NumPy does not leave them to BLAS, and takes ten times as long."""
-    product: Array = (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
-    return product
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 class Flatten(Layer):
     """Lay the rows of a picture behind each other: (B, 28, 28) -> (B, 784), as a view."""
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    is_view = True
+    reads_output = False
+
+    def output_shape(self, input_shape: Shape) -> Shape:
         """All of one image's dimensions multiplied: (28, 28) -> (784,)."""
         return (int(np.prod(input_shape)),)
 
-    def forward(self, x: Array, out: Array | None = None) -> Array:  # noqa: ARG002 - a view needs no memory
+    def forward(self, x: Array, out: Array | None = None, rng: np.random.Generator | None = None) -> Array:
         """Return x as (B, I) rows."""
         return x.reshape(len(x), -1)
 
-    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
+    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Return dy in the shape of the pictures."""
         return dy.reshape(x.shape)
 
@@ -89,35 +103,45 @@ class Linear(Layer):
     bias: Array
     dweight: Array
     dbias: Array
+    reads_output = False
 
     def __init__(self, inputs: int, outputs: int) -> None:
+        if not all(isinstance(n, int) and n > 0 for n in (inputs, outputs)):
+            raise ArgumentError(
+                f"Linear takes two whole numbers from 1, inputs and outputs, not {inputs!r} and {outputs!r}"
+            )
         self.inputs = inputs
         self.outputs = outputs
+        self.input_shape = (inputs,)
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(I,) -> (O,); raises ValueError when the layer before does not give I outputs."""
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(I,) -> (O,); raises ArgumentError when the layer before does not give I outputs."""
         if input_shape != (self.inputs,):
-            raise ValueError(f"a layer of {self.inputs} inputs cannot follow one of shape {input_shape}")
+            raise ArgumentError(f"a layer of {self.inputs} inputs cannot follow one of shape {input_shape}")
         return (self.outputs,)
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Weight (I, O), then bias (O,)."""
         return {"weight": (self.inputs, self.outputs), "bias": (self.outputs,)}
 
-    def bind(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    def bind(self, params: dict[str, Array], grads: dict[str, Array], state: dict[str, Array]) -> None:
         """Take views of the network's flat vectors as weight and bias, dweight and dbias."""
         self.weight, self.bias = params["weight"], params["bias"]
         self.dweight, self.dbias = grads["weight"], grads["bias"]
 
+    def initialize(self, rng: np.random.Generator, initializer: Initializer) -> None:
+        """Random weights, so that no two neurons are alike; the biases stay zero."""
+        self.weight[:] = initializer(rng, self.inputs, self.outputs)
+
     # y = x @ W + b  =>  dW = x.T @ dy,  db = sum(dy),  dx = dy @ W.T
 
-    def forward(self, x: Array, out: Array | None = None) -> Array:
+    def forward(self, x: Array, out: Array | None = None, rng: np.random.Generator | None = None) -> Array:
         """(B, I) -> (B, O)."""
         y = np.matmul(x, self.weight, out=out)
         y += self.bias
         return y
 
-    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
+    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """(B, O) -> (B, I)."""
         return np.matmul(dy, self.weight.T, out=out)
 
@@ -126,86 +150,29 @@ class Linear(Layer):
         matrix_product(x.T, dy, out=self.dweight)
         dy.sum(axis=0, out=self.dbias)
 
-
-class ReLU(Layer):
-    """Cut off everything below zero (Nair and Hinton, 2010)."""
-
-    in_place = True
-
-    # y = max(x, 0)  =>  dx = dy where y > 0, else 0
-
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Element by element; any shape."""
-        y: Array = np.maximum(x, _zeros(x.shape[-1], x.dtype), out=out)
-        return y
-
-    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
-        """Let the gradient through where the neuron was lit."""
-        dx = np.empty_like(dy) if out is None else out
-        np.greater(y, 0, out=dx, casting="unsafe")
-        dx *= dy
-        return dx
-
-
-class Sigmoid(Layer):
-    """Squash every number into the range between 0 and 1."""
-
-    in_place = True
-
-    # y = 1 / (1 + exp(-x))  =>  dx = dy * y * (1 - y)
-
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Element by element; any shape. Exact to rounding for every finite x."""
-        y = np.negative(x, out=out)
-        with np.errstate(over="ignore"):  # exp() of a large number is inf, and 1 / (1 + inf) = 0 is right
-            np.exp(y, out=y)
-        y += 1
-        return np.reciprocal(y, out=y)
-
-    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
-        """Steep in the middle, flat at both ends."""
-        dx: Array = np.subtract(1, y, out=out)
-        dx *= y
-        dx *= dy
-        return dx
-
-
-class Tanh(Layer):
-    """Squash every number into the range between -1 and 1."""
-
-    in_place = True
-
-    # y = tanh(x)  =>  dx = dy * (1 - y * y)
-
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Element by element; any shape."""
-        return np.tanh(x, out=out)
-
-    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
-        """Steep in the middle, flat at both ends."""
-        dx = np.multiply(y, y, out=out)
-        np.subtract(1, dx, out=dx)
-        dx *= dy
-        return dx
+    def __repr__(self) -> str:
+        return f"Linear({self.inputs}, {self.outputs})"
 
 
 class Dropout(Layer):
-    """While training, silence each neuron with some probability, so that no neuron relies on a single other.
+    """While training, drop each neuron with some probability, so that no neuron relies on a single other.
 
     The survivors are made stronger by 1 / (1 - rate), so that evaluation needs no correction and skips this layer
     ("inverted" dropout; Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, 2014).
 
     Args:
-        rate: the probability of being silenced, 0 <= rate < 1.
+        rate: the probability of being dropped, 0 <= rate < 1.
     """
 
     def __init__(self, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise ArgumentError(f"Dropout takes a rate of at least 0 and below 1, not {rate!r}")
         self.rate = rate
 
     # y = x * keep / (1 - rate), keep being 0 or 1  =>  dx = dy * keep / (1 - rate)
 
     def forward(self, x: Array, out: Array | None = None, rng: np.random.Generator | None = None) -> Array:
-        """Silence neurons drawn from `rng`; without one (evaluation), return x itself."""
+        """Drop neurons drawn from `rng`; without one (evaluation), return x itself."""
         if rng is None:
             return x
         y = np.empty_like(x) if out is None else out
@@ -215,10 +182,10 @@ class Dropout(Layer):
         y *= 1 / (1 - self.rate)
         return y
 
-    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
+    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Let the gradient through where y is not 0.
 
-        A survivor whose x is exactly 0 counts as silenced. Below it lies a ReLU or a sigmoid, whose own
+        A survivor whose x is exactly 0 counts as dropped. Below it lies a ReLU or a sigmoid, whose own
         derivative is 0 there, or a tanh, which gives exactly 0 only to an input of exactly 0.
         """
         dx = np.empty_like(dy) if out is None else out
@@ -226,3 +193,6 @@ class Dropout(Layer):
         dx *= dy
         dx *= 1 / (1 - self.rate)
         return dx
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate})"

@@ -7,17 +7,17 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.nn import Array, Labels
+from nnctl.nn.arrays import Array, Labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a network answered.
+    """What a network predicted.
 
     Attributes:
         loss: the mean loss.
-        probs: (N, C) the brightness of each output for each image.
-        labels: (N,) the right answers.
+        probs: (N, C) the activation of each output for each image; with softmax its probability.
+        labels: (N,) the targets.
     """
 
     loss: float
@@ -26,23 +26,23 @@ class Evaluation:
 
     @property
     def predictions(self) -> NDArray[np.intp]:
-        """(N,) the brightest output of each image."""
+        """(N,) the class of the largest output of each image."""
         predictions: NDArray[np.intp] = self.probs.argmax(axis=1)
         return predictions
 
     @property
     def errors(self) -> int:
-        """How many answers are wrong."""
+        """How many predictions are wrong."""
         return int(np.count_nonzero(self.predictions != self.labels))
 
     @property
     def accuracy(self) -> float:
-        """The share of right answers, between 0 and 1."""
+        """The share of right predictions, between 0 and 1."""
         return (len(self.labels) - self.errors) / len(self.labels)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """(C, C) how often each right answer (row) met each prediction (column)."""
+        """(C, C) how often each target (row) met each prediction (column)."""
         return confusion_matrix(self.labels, self.predictions, self.probs.shape[1])
 
     @property
@@ -51,7 +51,7 @@ class Evaluation:
         return precision_recall_f1(self.confusion)
 
     def worst(self, count: int) -> NDArray[np.intp]:
-        """Indices of the wrong answers that gave the right one the least, worst first; at most `count`."""
+        """Indices of the wrong predictions that gave the target the least, worst first; at most `count`."""
         wrong = np.flatnonzero(self.predictions != self.labels)
         right_probs = self.probs[wrong, self.labels[wrong]]
         return wrong[np.argsort(right_probs, kind="stable")][:count]

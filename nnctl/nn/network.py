@@ -1,76 +1,113 @@
-"""The network: layers in a row, run forwards for an answer and backwards for the gradients."""
+"""The network: layers in a row, run forwards for a prediction and backwards for the gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import collections
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from nnctl.nn import Array
-from nnctl.nn.initializers import Initializer
-from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
+from nnctl.errors import ArgumentError
+from nnctl.nn.activations import Softmax
+from nnctl.nn.arrays import Array
+from nnctl.nn.initializers import Initializer, he
+from nnctl.nn.layers import Layer, Shape
+from nnctl.nn.streams import Purpose, stream
+
+PREDICTED_AT_ONCE = 1000  # images, so that the memory for their activations stays small
 
 
 class Network:
     """Layers in a row, with all their parameters in one flat vector and all gradients in another.
 
     Args:
-        layers: the layers by name, in forward order.
-        input_shape: the shape of one image, such as (28, 28) or (784,).
+        layers: in forward order, by name or as a sequence, whose layers are named after their kind: linear1, relu1.
+        seed: of the random first weights; None leaves every parameter zero until `initialize` or `load`.
+        input_shape: the shape of one image, such as (28, 28); by default what the first layer asks for.
+        initializer: draws the first weights, where there is a seed.
+        output: turns the logits into what `predict` returns.
         dtype: float32 to train, float64 to check gradients.
 
     Attributes:
-        params: (P,) every weight and bias; zeros until `initialize` or a checkpoint fills it.
+        params: (P,) every weight and bias.
         grads: (P,) the gradients, overwritten by each `backward`.
+        state: what layers keep beside their parameters, in one vector; mostly empty.
 
     Raises:
-        ValueError: a layer's inputs do not fit the outputs of the one before, or no layer has parameters.
+        ArgumentError: a layer's inputs do not fit the outputs of the one before, or no layer has parameters.
     """
 
     def __init__(
-        self, layers: Mapping[str, Layer], input_shape: tuple[int, ...], dtype: DTypeLike = np.float32
+        self,
+        layers: Mapping[str, Layer] | Sequence[Layer],
+        *,
+        seed: int | None = None,
+        input_shape: Shape | None = None,
+        initializer: Initializer = he,
+        output: Layer | None = None,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.names = tuple(layers)
-        self.layers = tuple(layers.values())
+        named = _named(layers)
+        self.names = tuple(named)
+        self.layers = tuple(named.values())
+        self.output = Softmax() if output is None else output
         self.dtype = np.dtype(dtype)
-        self.shapes = [input_shape]  # of one image before the first layer and after each
+        self.shapes = [_input_shape(input_shape, self.layers)]  # of one image before the first layer and after each
         for layer in self.layers:
             self.shapes.append(layer.output_shape(self.shapes[-1]))
-        size = sum(int(np.prod(shape)) for layer in self.layers for shape in layer.parameter_shapes().values())
-        self.params = np.zeros(size, self.dtype)
-        self.grads = np.zeros(size, self.dtype)
-        for layer, params, grads in zip(self.layers, self._views(self.params), self._views(self.grads), strict=True):
-            layer.bind(params, grads)
-        if not size:
-            raise ValueError("a network without parameters has nothing to learn")
-        self._first_trained = next(i for i, layer in enumerate(self.layers) if layer.parameter_shapes())
+        inputs = list(zip(self.layers, self.shapes, strict=False))
+        self._parameters = [layer.parameter_shapes(shape) for layer, shape in inputs]
+        self._states = [layer.state_shapes(shape) for layer, shape in inputs]
+        self.params = np.zeros(_size(self._parameters), self.dtype)
+        self.grads = np.zeros_like(self.params)
+        self.state = np.zeros(_size(self._states), self.dtype)
+        if not self.params.size:
+            raise ArgumentError("a network without parameters has nothing to learn", "give it a Linear layer")
+        views = (_views(self.params, self._parameters), _views(self.grads, self._parameters))
+        for layer, params, grads, state in zip(self.layers, *views, _views(self.state, self._states), strict=True):
+            layer.bind(params, grads, state)
+        self._first_trained = next(i for i, shapes in enumerate(self._parameters) if shapes)
+        if seed is not None:
+            self.initialize(initializer, stream(seed, Purpose.WEIGHTS))
+
+    @property
+    def classes(self) -> int:
+        """C, the number of outputs."""
+        return int(np.prod(self.shapes[-1]))
+
+    def largest_product(self, batch_size: int) -> tuple[int, int, int]:
+        """B, I and O of the largest matrix product of a step, (B, I) @ (I, O)."""
+        matrices = [shape for shapes in self._parameters for shape in shapes.values() if len(shape) == 2]
+        inputs, outputs = max(matrices, key=np.prod, default=(1, 1))
+        return batch_size, inputs, outputs
 
     def named(self, vector: Array) -> dict[str, Array]:
         """View a flat (P,) vector as arrays named `<layer>.<parameter>`, such as `hidden1.weight`."""
-        return {
-            f"{layer}.{name}": view
-            for layer, views in zip(self.names, self._views(vector), strict=True)
-            for name, view in views.items()
-        }
+        return self._named_views(vector, self._parameters)
 
-    def _views(self, vector: Array) -> Iterator[dict[str, Array]]:
-        """For each layer, its parameters as reshaped views of a flat (P,) vector."""
-        begin = 0
-        for layer in self.layers:
-            views = {}
-            for name, shape in layer.parameter_shapes().items():
-                end = begin + int(np.prod(shape))
-                views[name] = vector[begin:end].reshape(shape)
-                begin = end
-            yield views
+    def arrays(self) -> dict[str, Array]:
+        """Views of all that a network has learned, its parameters and the layers' own state, by name."""
+        return self.named(self.params) | self._named_views(self.state, self._states)
+
+    def _named_views(self, vector: Array, shapes: Sequence[Mapping[str, Shape]]) -> dict[str, Array]:
+        layers = zip(self.names, _views(vector, shapes), strict=True)
+        return {f"{layer}.{name}": view for layer, views in layers for name, view in views.items()}
+
+    def load(self, arrays: Mapping[str, ArrayLike]) -> None:
+        """Copy saved arrays, such as `arrays()` gives, into the network.
+
+        Raises:
+            ArgumentError: they are not those of this network; it says which are missing, extra or of another shape.
+        """
+        copy_arrays(arrays, self.arrays(), "this network")
 
     def initialize(self, initializer: Initializer, rng: np.random.Generator) -> None:
         """Start anew: random weights, zero biases."""
         self.params[:] = 0
         for layer in self.layers:
-            if isinstance(layer, Linear):
-                layer.weight[:] = initializer(rng, layer.inputs, layer.outputs)
+            layer.initialize(rng, initializer)
 
     def forward(self, x: Array, work: Workspace, rng: np.random.Generator | None = None) -> Array:
         """Run the layers in order and return the logits (B, C), in memory of `work`.
@@ -80,13 +117,23 @@ class Network:
             work: memory for the activations; keeps what `backward` needs.
             rng: drives dropout while training; None when evaluating.
         """
+        if len(x) > work.batch_size:
+            raise ArgumentError(f"a batch of {len(x)} images is too large for a workspace of {work.batch_size}")
+        if x.shape[1:] != self.shapes[0]:
+            x = self._reshaped(x)
         work.values[0] = x
         for i, layer in enumerate(self.layers):
             out = work.outputs[i]
-            out = None if out is None else out[: len(x)]
-            x = layer.forward(x, out, rng) if isinstance(layer, Dropout) else layer.forward(x, out)
+            x = layer.forward(x, None if out is None else out[: len(x)], rng)
             work.values[i + 1] = x
         return x
+
+    def _reshaped(self, x: Array) -> Array:
+        """View images as the first layer wants them: rows of pixels as pictures, or the other way round."""
+        shape = self.shapes[0]
+        if x[:1].size != np.prod(shape) * len(x[:1]):
+            raise ArgumentError(f"the network takes images of shape {shape}, not {x.shape[1:]}")
+        return x.reshape(len(x), *shape)
 
     def backward(self, dlogits: Array, work: Workspace) -> None:
         """Run the layers in reverse order and fill `grads`, given the gradient of the loss by the logits (B, C).
@@ -101,6 +148,38 @@ class Network:
                 dx = work.gradients[i]
                 dy = layer.backward(dy, x, y, out=None if dx is None else dx[: len(dy)])
 
+    @np.errstate(all="ignore")  # what overflows shows in outputs that are not finite
+    def predict(self, images: ArrayLike) -> Array:
+        """What the network makes of images: with softmax the probability of each class.
+
+        Args:
+            images: pixels between 0 (black) and 1 (white), one image (28, 28) or (784,), or a batch of them.
+
+        Returns:
+            (C,) for one image, (N, C) for a batch.
+
+        Raises:
+            ArgumentError: they are no such images.
+        """
+        x = checked_images(images, self.shapes[0], self.dtype)
+        work = Workspace(self, min(len(x), PREDICTED_AT_ONCE))
+        probs = np.empty((len(x), self.classes), self.dtype)
+        for begin in range(0, len(x), PREDICTED_AT_ONCE):
+            part = x[begin : begin + PREDICTED_AT_ONCE]
+            self.output.forward(self.forward(part, work), out=probs[begin : begin + len(part)])
+        return probs if len(np.shape(images)) > 1 and np.shape(images) != (28, 28) else probs[0]
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(int(np.prod(shape))) for shape, _ in itertools.groupby(self.shapes))
+        lines = [f"Network {sizes}, {self.params.size:,} parameters"]
+        rows = zip(self.names, self.layers, self.shapes[:-1], self.shapes[1:], self._parameters, strict=True)
+        width = max(map(len, self.names))
+        for name, layer, before, after, shapes in rows:
+            count = _size([shapes])
+            line = f"  {name:<{width}}  {layer!r:<18}  {_shown(before)} -> {_shown(after)}"
+            lines.append(line + (f", {count:,} parameters" if count else ""))
+        return "\n".join(lines)
+
 
 class Workspace:
     """Memory for the activations and gradients of one batch, allocated once and reused every step.
@@ -111,26 +190,112 @@ class Workspace:
 
     Attributes:
         outputs: for each layer its y (B, O), or None where it returns a view; a layer that can work in place
-            overwrites the y of a linear layer before it.
+            overwrites the y of a layer before it that does not need it.
         gradients: for each layer its dx (B, I), or None where nobody asks for it.
         values: the network's input and each layer's output, as the last forward pass left them.
-        probs: (B, C) for the loss.
+        probs, dlogits: (B, C) for the loss.
     """
 
     def __init__(self, network: Network, batch_size: int) -> None:
-        def rows(shape: tuple[int, ...]) -> Array:
+        def rows(shape: Shape) -> Array:
             if shape == network.shapes[-1]:  # the loss looks for the largest class, and adds them up, thrice as fast
                 return np.empty((*shape, batch_size), network.dtype).T  # with the numbers of a class side by side
             return np.empty((batch_size, *shape), network.dtype)
 
+        self.batch_size = batch_size
         self.outputs: list[Array | None] = []
         self.gradients: list[Array | None] = []
+        before: Layer | None = None
         for i, layer in enumerate(network.layers):
-            x_shape, y_shape = network.shapes[i], network.shapes[i + 1]
-            if layer.in_place and i and isinstance(network.layers[i - 1], Linear):
-                self.outputs.append(self.outputs[-1])  # a linear layer's backward never looks at its y
+            if layer.in_place and before is not None and not before.reads_output and not before.is_view:
+                self.outputs.append(self.outputs[-1])
             else:
-                self.outputs.append(None if isinstance(layer, Flatten) else rows(y_shape))
-            self.gradients.append(rows(x_shape) if i > network._first_trained else None)
+                self.outputs.append(None if layer.is_view else rows(network.shapes[i + 1]))
+            self.gradients.append(rows(network.shapes[i]) if i > network._first_trained else None)
+            before = layer
         self.values: list[Array] = [np.empty(0, network.dtype)] * (len(network.layers) + 1)
         self.probs = rows(network.shapes[-1])
+        self.dlogits = rows(network.shapes[-1])
+
+
+def copy_arrays(source: Mapping[str, ArrayLike], target: Mapping[str, Array], owner: str) -> None:
+    """Copy arrays into those of the same names; nothing is copied unless all names and shapes fit.
+
+    Raises:
+        ArgumentError: it names what is missing, what is extra and what has another shape.
+    """
+    if not isinstance(source, Mapping):
+        raise ArgumentError(f"arrays are loaded by name, from a mapping, not from a {type(source).__name__}")
+    shapes = {name: np.shape(array) for name, array in source.items()}
+    missing, extra = [n for n in target if n not in shapes], [n for n in shapes if n not in target]
+    other = [f"{n} is {shapes[n]}, not {a.shape}" for n, a in target.items() if n in shapes and shapes[n] != a.shape]
+    faults = [f"missing {', '.join(missing)}"] * bool(missing) + [f"extra {', '.join(extra)}"] * bool(extra) + other
+    if faults:
+        raise ArgumentError(f"these arrays do not fit {owner}: {'; '.join(faults)}")
+    for name, array in target.items():
+        array[:] = source[name]
+
+
+def checked_images(images: ArrayLike, shape: Shape, dtype: DTypeLike) -> Array:
+    """Images that come from outside, as a batch (N, ...) of pixels between 0 and 1; raises ArgumentError."""
+    array = np.asarray(images)
+    pixels = int(np.prod(shape))
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"images are arrays of numbers, not of {array.dtype}")
+    if array.size == 0:
+        raise ArgumentError("there are no images to predict")
+    if array.shape in {(28, 28), (784,), shape} and array.size == pixels:
+        array = array[np.newaxis]
+    if array.ndim < 2 or array[0].size != pixels:
+        raise ArgumentError(f"the network takes images of {pixels} pixels, shape {shape}, not {array.shape}")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 1):
+        hint = "divide by 255" if low >= 0 and 1 < high <= 255 else "0 is black, 1 is white"
+        raise ArgumentError(f"pixels lie between 0 and 1; these go from {low:g} to {high:g}", hint)
+    return np.asarray(array, dtype)
+
+
+def _named(layers: Mapping[str, Layer] | Sequence[Layer]) -> dict[str, Layer]:
+    if isinstance(layers, Mapping):
+        named = dict(layers)
+    elif isinstance(layers, Sequence) and not isinstance(layers, str):
+        counts: collections.Counter[str] = collections.Counter()
+        named = {}
+        for layer in layers:
+            kind = type(layer).__name__.lower()
+            counts[kind] += 1
+            named[f"{kind}{counts[kind]}"] = layer
+    else:
+        raise ArgumentError(f"a network takes layers, as a list or by name, not a {type(layers).__name__}")
+    for name, layer in named.items():
+        if not isinstance(layer, Layer):
+            hint = f"write {layer.__name__}()" if isinstance(layer, type) else ""
+            raise ArgumentError(f"{name} is not a layer, but {layer!r:.60}", hint)
+    return named
+
+
+def _input_shape(given: Shape | None, layers: Sequence[Layer]) -> Shape:
+    shape = given or next((layer.input_shape for layer in layers if layer.input_shape), None)
+    if shape is None:
+        raise ArgumentError("a network without parameters has nothing to learn", "give it a Linear layer")
+    return tuple(shape)
+
+
+def _size(shapes: Sequence[Mapping[str, Shape]]) -> int:
+    return sum(int(np.prod(shape)) for of_layer in shapes for shape in of_layer.values())
+
+
+def _views(vector: Array, shapes: Sequence[Mapping[str, Shape]]) -> Iterator[dict[str, Array]]:
+    """For each layer, its part of a flat vector as reshaped views by name."""
+    begin = 0
+    for of_layer in shapes:
+        views = {}
+        for name, shape in of_layer.items():
+            end = begin + int(np.prod(shape))
+            views[name] = vector[begin:end].reshape(shape)
+            begin = end
+        yield views
+
+
+def _shown(shape: Shape) -> str:
+    return "x".join(map(str, shape))

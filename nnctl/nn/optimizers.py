@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from nnctl.blas import axpby
-from nnctl.nn import Array
+from nnctl.errors import ArgumentError
+from nnctl.nn.arrays import Array
+from nnctl.nn.kernels import axpby
 
 
 class Optimizer(Protocol):
@@ -30,6 +31,17 @@ class Optimizer(Protocol):
         """Move params (P,) against grads (P,) at the learning rate lr."""
 
 
+def checked(params: object, optimizer: str) -> Array:
+    """Return the vector that an optimizer is to move; raises ArgumentError if it is something else."""
+    if isinstance(params, np.ndarray) and params.ndim == 1 and np.issubdtype(params.dtype, np.floating):
+        return params
+    what = f"{params:.40}" if isinstance(params, str) else f"{type(params).__name__} {params!r:.40}"
+    raise ArgumentError(
+        f"{optimizer} moves a vector of parameters, not {what}",
+        f"write {optimizer}(network.params); the learning rate belongs to the schedule",
+    )
+
+
 class SGD:
     """Stochastic gradient descent, with momentum if wanted.
 
@@ -37,12 +49,13 @@ class SGD:
         params: (P,) the vector that will be moved; memory of its size and type is set aside.
         momentum: how much of the last step's velocity is kept, 0 <= momentum < 1 (Polyak, 1964).
         nesterov: look ahead along the velocity (Nesterov, 1983, in the form of Sutskever et al., 2013).
-        weight_decay: pull every parameter towards zero by this share of itself, added to its gradient.
+        weight_decay: pull every weight and bias towards zero by this share of itself, added to its gradient.
     """
 
     def __init__(
         self, params: Array, momentum: float = 0.0, *, nesterov: bool = False, weight_decay: float = 0.0
     ) -> None:
+        params = checked(params, type(self).__name__)
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
@@ -77,7 +90,7 @@ class Adam:
         beta1: how slowly the mean of the gradient forgets, 0 <= beta1 < 1.
         beta2: how slowly the mean of its square forgets, 0 <= beta2 < 1.
         epsilon: keeps the division finite.
-        weight_decay: pull every parameter towards zero by this share of itself, added to its gradient.
+        weight_decay: pull every weight and bias towards zero by this share of itself, added to its gradient.
     """
 
     def __init__(
@@ -88,6 +101,7 @@ class Adam:
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
+        params = checked(params, type(self).__name__)
         self.beta1, self.beta2 = beta1, beta2
         self.epsilon = epsilon
         self.weight_decay = weight_decay
@@ -128,3 +142,7 @@ class AdamW(Adam):
 
     def _decay(self, params: Array, grads: Array, lr: float) -> None:  # noqa: ARG002
         params *= 1 - lr * self.weight_decay
+
+
+OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+"""Each of them by the name that a configuration gives it."""

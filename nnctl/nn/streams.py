@@ -1,0 +1,21 @@
+"""Random numbers: one seed, and for each purpose and epoch a stream that can be replayed by itself."""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+
+class Purpose(enum.IntEnum):
+    """What a stream of random numbers is for; each has its own, so that none disturbs another."""
+
+    WEIGHTS = 0
+    SHUFFLE = 1
+    DROPOUT = 2
+    AUGMENTATION = 3
+
+
+def stream(seed: int, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
+    """The random numbers of one purpose in one epoch: any of them can be replayed without those before."""
+    return np.random.default_rng(np.random.SeedSequence((seed, purpose, epoch)))
