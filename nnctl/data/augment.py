@@ -1,4 +1,4 @@
-"""Deform training images a little, anew each time they come by: a digit that is turned or bent is still that digit.
+"""Distort training images a little, anew each time they come by: a digit that is turned or bent is still that digit.
 
 Each output pixel looks up where it comes from in the original, and takes the bilinear mean of the four pixels there.
 Eight images share a displacement field. One byte of each, side by side, make one 64-bit number, so that one lookup
@@ -14,10 +14,10 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nnctl.nn import Array
+from nnctl.nn.arrays import Array
 
 GROUP = 8  # images that share a field: the bytes of a 64-bit number
-GROUPS = 8  # deformed at once: more would not fit the processor's nearest caches
+GROUPS = 8  # distorted at once: more would not fit the processor's nearest caches
 PART = GROUP * GROUPS
 BITS = 4
 STEPS = 2**BITS  # positions are rounded to sixteenths of a pixel, so that the four weights are whole and sum to 256
@@ -32,8 +32,8 @@ _HALF = np.uint64(0x0080008000800080)  # half of 256 in each of them, to round
 
 
 @dataclasses.dataclass(frozen=True)
-class Deformation:
-    """How much images may be deformed.
+class Augmentation:
+    """How much images may be distorted: turned, stretched, slanted and moved (affine), and bent (elastic).
 
     Attributes:
         rotation: degrees to either side, at most.
@@ -52,21 +52,22 @@ class Deformation:
     sigma: float = 1.0
 
 
-class Deformer:
-    """Deforms batches, each group of GROUP images in a way of its own, in memory that is reused for every batch.
+class Augmenter:
+    """Distorts batches, each group of GROUP images in its own way, in memory that is reused for every batch.
 
     Args:
-        deformation: how much.
-        rng: decides each way.
+        augmentation: how much.
         batch_size: B, the most images that come at once.
         dtype: of the pixels that are returned.
+
+    Attributes:
+        rng: decides each way; whoever calls sets it first.
     """
 
-    def __init__(
-        self, deformation: Deformation, rng: np.random.Generator, batch_size: int, dtype: DTypeLike = np.float32
-    ) -> None:
-        self.deformation = deformation
-        self.rng = rng
+    rng: np.random.Generator
+
+    def __init__(self, augmentation: Augmentation, batch_size: int, dtype: DTypeLike = np.float32) -> None:
+        self.augmentation = augmentation
         # a position on the lower or right edge looks, with weight 0, at a pixel beyond
         self._bytes = np.zeros((PIXELS + SIDE + 1, PART), np.uint8)
         self._pixels = self._bytes.view(np.uint64).ravel()  # of GROUPS groups, side by side
@@ -75,13 +76,13 @@ class Deformer:
         self._packed = np.empty((4, PIXELS, GROUPS), np.uint64)
         self._x = np.zeros((PIXELS, batch_size), dtype)
 
-    def __call__(self, images: NDArray[np.uint8]) -> Array:
-        """Deform images (B, 28, 28); return pixels (B, 784) from 0.0 to 1.0, which the next call overwrites."""
+    def distort(self, images: NDArray[np.uint8]) -> Array:
+        """Distort images (B, 28, 28); return pixels (B, 784) from 0.0 to 1.0, which the next call overwrites."""
         for begin in range(0, len(images), PART):
             part = images[begin : begin + PART]
             count = len(part)
             np.copyto(self._bytes[:PIXELS, :count], part.reshape(count, PIXELS).T)
-            blended = self._blend(source_positions(GROUPS, self.deformation, self.rng))
+            blended = self._blend(source_positions(GROUPS, self.augmentation, self.rng))
             np.copyto(self._x[:, begin : begin + count], blended.view(np.uint8)[:, :count])
         self._x /= 255
         return self._x[:, : len(images)].T
@@ -121,18 +122,22 @@ class Deformer:
         return even
 
 
-def source_positions(groups: int, deformation: Deformation, rng: np.random.Generator) -> NDArray[np.int16]:
+def source_positions(groups: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.int16]:
     """For each output pixel and group, the row and the column it comes from, in sixteenths of a pixel: (2, 784, G)."""
     angle, shear, scale_y, scale_x, shift_y, shift_x = rng.uniform(-1, 1, (6, groups))
-    angle = np.radians(deformation.rotation) * angle
-    cos, sin, slant = np.cos(angle), np.sin(angle), deformation.shear * shear
-    grow_y, grow_x = 1 + deformation.scale * scale_y, 1 + deformation.scale * scale_x
+    angle = np.radians(augmentation.rotation) * angle
+    cos, sin, slant = np.cos(angle), np.sin(angle), augmentation.shear * shear
+    grow_y, grow_x = 1 + augmentation.scale * scale_y, 1 + augmentation.scale * scale_x
     # turned, then slanted, then stretched, then moved; every position is a mix of y, x and 1
-    of_row = grow_y * cos, -grow_y * sin, deformation.shift * shift_y + (SIDE - 1) / 2
-    of_column = grow_x * (sin + slant * cos), grow_x * (cos - slant * sin), deformation.shift * shift_x + (SIDE - 1) / 2
+    of_row = grow_y * cos, -grow_y * sin, augmentation.shift * shift_y + (SIDE - 1) / 2
+    of_column = (
+        grow_x * (sin + slant * cos),
+        grow_x * (cos - slant * sin),
+        augmentation.shift * shift_x + (SIDE - 1) / 2,
+    )
     positions: NDArray[np.float32] = np.matmul(_Y_X_1, np.array([of_row, of_column], np.float32))
-    if deformation.alpha:
-        positions += elastic_fields(groups, deformation, rng)
+    if augmentation.alpha:
+        positions += elastic_fields(groups, augmentation, rng)
     positions *= STEPS
     positions += np.float32(0.5)  # for astype() cuts off what would be rounded
     # those beyond the edge are moved onto it
@@ -145,7 +150,7 @@ _Y_X_1 = np.column_stack([*(np.indices((SIDE, SIDE)).reshape(2, PIXELS) - (SIDE 
 )
 
 
-def elastic_fields(groups: int, deformation: Deformation, rng: np.random.Generator) -> NDArray[np.float32]:
+def elastic_fields(groups: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
     """Smooth random displacements along rows and along columns, (2, 784, G) in pixels.
 
     Source: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied to visual document
@@ -153,14 +158,14 @@ def elastic_fields(groups: int, deformation: Deformation, rng: np.random.Generat
     Here the random field has a number for each `sigma` pixels, where theirs has one for each pixel: the Gaussian leaves
     no trace of the difference.
     """
-    gaussian = _gaussian(deformation.sigma)
+    gaussian = _gaussian(augmentation.sigma)
     count = gaussian.shape[1]
     noise = rng.random((2, count, count, groups), np.float32) - np.float32(0.5)
     along_rows = np.matmul(gaussian, noise).reshape(2, count, SIDE * groups)
     # rows of numbers as long as these, (2, 28, 28 * G), are added up and scaled several times as fast as short ones
     fields: NDArray[np.float32] = np.matmul(gaussian, along_rows)
     squares = np.square(fields).sum(axis=(0, 1)).reshape(SIDE, groups).sum(axis=0) / PIXELS
-    fields *= np.tile(np.float32(deformation.alpha) / np.sqrt(squares), SIDE)
+    fields *= np.tile(np.float32(augmentation.alpha) / np.sqrt(squares), SIDE)
     return fields.reshape(2, PIXELS, groups)
 
 

@@ -12,34 +12,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nnctl.data.catalog import DataFile
 from nnctl.data.idx import REPLACE
 from nnctl.errors import DataError, StorageError
 from nnctl.storage import durable
 
-TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-
 _MAX_BYTES = 64 * 2**20  # larger than any dataset's file; a file beyond that is not even read
 _GZIP_MAGIC = b"\x1f\x8b"
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """One published file, and what identifies its bytes.
-
-    Attributes:
-        name: the name of the unpacked file; the published one has `.gz` behind it.
-        gz_size: bytes of the published file.
-        gz_sha256: of the published file.
-        size: bytes of the unpacked file.
-        sha256: of the unpacked file; empty where nobody has published it.
-    """
-
-    name: str
-    gz_size: int
-    gz_sha256: str
-    size: int
-    sha256: str = ""
 
 
 @dataclass(frozen=True)

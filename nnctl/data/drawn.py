@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnctl.data import idx, synthetic
-from nnctl.data.cache import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, FileReport, locked
+from nnctl.data.cache import FileReport, locked
+from nnctl.data.catalog import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from nnctl.errors import DataError, StorageError
 from nnctl.storage.durable import write_whole
 

@@ -1,4 +1,4 @@
-"""Images with their right answers: split into training and validation, gathered into batches."""
+"""Images with their labels: split into training and validation, gathered into batches."""
 
 from __future__ import annotations
 
@@ -8,21 +8,49 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nnctl.errors import ConfigError
-from nnctl.nn import Array, Labels
+from nnctl.errors import ArgumentError, ConfigError
+from nnctl.nn.arrays import Array, Labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Images with their right answers.
+    """Images with their labels.
 
     Attributes:
         images: (N, 28, 28) uint8, 0 black to 255 white.
-        labels: (N,) integers from 0 to 9.
+        labels: (N,) integers from 0 to C - 1.
+
+    Raises:
+        ArgumentError: they are no such arrays.
     """
 
     images: NDArray[np.uint8]
     labels: Labels
+
+    def __post_init__(self) -> None:
+        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        if images.dtype != np.uint8 or images.ndim != 3:
+            hint = "pixels from 0 to 1 become (255 * images).round().astype(numpy.uint8)"
+            raise ArgumentError(f"images are (N, 28, 28) bytes from 0 to 255, not {_kind(images)}", hint)
+        if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+            raise ArgumentError(f"labels are ({len(images)},) whole numbers, one for each image, not {_kind(labels)}")
+        object.__setattr__(self, "images", images)  # what was given may be a list
+        object.__setattr__(self, "labels", labels)
+
+    def pixels(self, dtype: DTypeLike = np.float32) -> Array:
+        """The images as (N, 28, 28) numbers between 0 (black) and 1 (white), as a network takes them."""
+        return self.images.astype(dtype) / 255
+
+    def check(self, classes: int) -> None:
+        """Raise ArgumentError unless there are examples, all of them of so many classes."""
+        if not len(self):
+            raise ArgumentError("there are no examples")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= classes:
+            raise ArgumentError(
+                f"the labels go from {low} to {high}, but the network has {classes} outputs",
+                "a network needs an output for each class, the first of which is 0",
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -31,12 +59,16 @@ class Examples:
         return Examples(self.images[part], self.labels[part])
 
 
+def _kind(array: NDArray[np.generic]) -> str:
+    return f"{array.shape} of {array.dtype}"
+
+
 def split(examples: Examples, validation: int, limit: int | None = None) -> tuple[Examples, Examples]:
-    """Hold back images from the end of the training set; returns (training, validation).
+    """Hold out images from the end of the training set; returns (training, validation).
 
     Args:
         examples: the training set.
-        validation: how many images to hold back.
+        validation: how many images to hold out.
         limit: the most to train on; the first so many are taken. None takes all.
 
     Raises:
@@ -53,19 +85,19 @@ def split(examples: Examples, validation: int, limit: int | None = None) -> tupl
 
 def batches(
     examples: Examples,
-    order: NDArray[np.intp],
+    shuffled: NDArray[np.intp],
     batch_size: int,
     dtype: DTypeLike,
-    deform: Callable[[NDArray[np.uint8]], Array] | None = None,
+    augment: Callable[[NDArray[np.uint8]], Array] | None = None,
 ) -> Iterator[tuple[Array, Labels]]:
-    """Gather the images in the given order, `batch_size` at a time; the last batch may be shorter.
+    """Gather the images by these indices, `batch_size` at a time; the last batch may be shorter.
 
     Args:
         examples: what to gather from.
-        order: indices of examples.
+        shuffled: indices of examples.
         batch_size: B.
         dtype: of the pixels.
-        deform: turns images (B, 28, 28) uint8 into deformed pixels (B, 784); None leaves them as they are.
+        augment: turns images (B, 28, 28) uint8 into distorted pixels (B, 784); None leaves them as they are.
 
     Yields:
         x (B, 28, 28) or (B, 784), pixels from 0.0 to 1.0, and labels (B,), in memory that the next batch overwrites.
@@ -73,13 +105,13 @@ def batches(
     gathered = np.empty((batch_size, *examples.images.shape[1:]), np.uint8)
     x = np.empty(gathered.shape, dtype)  # reused every step
     labels = np.empty(batch_size, examples.labels.dtype)
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
+    for begin in range(0, len(shuffled), batch_size):
+        chosen = shuffled[begin : begin + batch_size]
         n = len(chosen)
-        # the order holds valid indices only; "clip" spares take() a copy that "raise" would need to be safe
+        # they are valid indices; "clip" spares take() a copy that "raise" would need to be safe
         np.take(examples.images, chosen, axis=0, out=gathered[:n], mode="clip")
         np.take(examples.labels, chosen, out=labels[:n], mode="clip")
-        if deform is None:
+        if augment is None:
             np.copyto(x[:n], gathered[:n])  # to convert first and then divide is three times as fast as both at once
             x[:n] /= 255
-        yield x[:n] if deform is None else deform(gathered[:n]), labels[:n]
+        yield x[:n] if augment is None else augment(gathered[:n]), labels[:n]

@@ -1,33 +1,62 @@
-"""One table of the published datasets: their files, sizes, SHA-256 and mirrors."""
+"""One table of the datasets: title, shape, classes, files, SHA-256 and mirrors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnctl.data.cache import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DataFile
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+DIGITS = tuple("0123456789")
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a published dataset comes from.
+class DataFile:
+    """One published file, and what identifies its bytes.
+
+    Attributes:
+        name: the name of the unpacked file; the published one has `.gz` behind it.
+        gz_size: bytes of the published file.
+        gz_sha256: of the published file.
+        size: bytes of the unpacked file.
+        sha256: of the unpacked file; empty where nobody has published it.
+    """
+
+    name: str
+    gz_size: int
+    gz_sha256: str
+    size: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a dataset before any file of it is read.
 
     Attributes:
         title: its name as people write it.
+        classes: what the labels 0 to 9 mean.
         torchvision: the folder torchvision keeps it in.
         mirrors: folders on the web, tried in this order.
-        files: training images and labels, test images and labels.
+        files: training images and labels, test images and labels; none where nnctl draws the images itself.
+        shape: of one image.
     """
 
     title: str
-    torchvision: str
-    mirrors: tuple[str, ...]
-    files: tuple[DataFile, DataFile, DataFile, DataFile]
+    classes: tuple[str, ...]
+    torchvision: str = ""
+    mirrors: tuple[str, ...] = ()
+    files: tuple[DataFile, ...] = ()
+    shape: tuple[int, int] = (28, 28)
 
 
 # fmt: off
-DATASETS = {
-    "mnist": Source(
+CATALOG = {
+    "mnist": Entry(
         title="MNIST",
+        classes=DIGITS,
         torchvision="MNIST",
         mirrors=(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -45,8 +74,9 @@ DATASETS = {
                      10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
         ),
     ),
-    "fashion-mnist": Source(
+    "fashion-mnist": Entry(
         title="Fashion-MNIST",
+        classes=CLOTHES,
         torchvision="FashionMNIST",
         mirrors=(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -63,8 +93,9 @@ DATASETS = {
                      10_008),
         ),
     ),
-    "kmnist": Source(
+    "kmnist": Entry(
         title="KMNIST",
+        classes=KANA,
         torchvision="KMNIST",
         mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
         files=(
@@ -78,5 +109,6 @@ DATASETS = {
                      10_008),
         ),
     ),
+    "synthetic": Entry(title="synthetic digits", classes=DIGITS),
 }
 # fmt: on
