@@ -1,4 +1,4 @@
-"""Read any picture as a digit, and write a digit as a picture: the only room that knows Pillow.
+"""Read any picture as a digit, and write a digit as a picture: the one module that imports Pillow.
 
 `read_digit` opens the file and reduces it to shades of grey; finding the digit in them is `digit.py`'s work.
 """
@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,17 @@ ORIENTATIONS = {
     7: (True, -1, -1),
     8: (True, -1, 1),
 }
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a picture, or as many as show that it is too large; raises ImageError."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{path}: is not a regular file", "name a picture")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}", "check the path") from error
 
 
 def read_digit(data: bytes, name: str) -> NDArray[np.uint8]:
