@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 import typing
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PIXELS, CLASSES = 784, 10  # of every dataset
 
+OUTPUT_OF = {"cross_entropy": "softmax", "mse": "sigmoid"}
+"""What turns the logits into predictions where only the loss is given."""
+
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, description="size of a step; the peak, where a schedule varies it")]
-WeightDecay = Annotated[float, Field(ge=0, le=10, description="pull of the weights towards zero")]
+WeightDecay = Annotated[float, Field(ge=0, le=10, description="pull of the weights and biases towards zero")]
 Beta1 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean gradient")]
 Beta2 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean squared gradient")]
 Epsilon = Annotated[float, Field(gt=0, le=1, description="keeps the division by the gradient's size finite")]
@@ -33,13 +37,13 @@ class Section(BaseModel):
 class NoAugmentConfig(Section):
     """The images as they are."""
 
-    name: Literal["none"] = Field(default="none", description="which deformation of the training images")
+    name: Literal["none"] = Field(default="none", description="how the training images are distorted")
 
 
 class AffineConfig(Section):
     """Each time an image comes by it is turned, stretched, slanted and moved a little."""
 
-    name: Literal["affine"] = Field(default="affine", description="which deformation of the training images")
+    name: Literal["affine"] = Field(default="affine", description="how the training images are distorted")
     rotation: Rotation = 8.0
     scale: Scale = 0.08
     shear: Shear = 0.1
@@ -49,7 +53,7 @@ class AffineConfig(Section):
 class ElasticConfig(Section):
     """Affine, and bent like rubber as well."""
 
-    name: Literal["elastic"] = Field(default="elastic", description="which deformation of the training images")
+    name: Literal["elastic"] = Field(default="elastic", description="how the training images are distorted")
     rotation: Rotation = 8.0
     scale: Scale = 0.08
     shear: Shear = 0.1
@@ -66,12 +70,12 @@ class DataConfig(Section):
     )
     dir: str = Field(default="data", min_length=1, pattern=r"^[^\x00]*$", description="folder of the dataset files")
     offline: bool = Field(default=False, description="never use the network")
-    validation: int = Field(default=5000, ge=0, le=59_999, description="images held back from the end for validation")
+    validation: int = Field(default=5000, ge=0, le=59_999, description="images held out from the end for validation")
     train_limit: Count | None = Field(
         default=None, description="train on the first so many images only, for quick trials"
     )
     augment: AffineConfig | ElasticConfig | NoAugmentConfig = Field(
-        default=AffineConfig(), discriminator="name", description="how training images are deformed, anew each epoch"
+        default=AffineConfig(), discriminator="name", description="how training images are distorted, anew each epoch"
     )
 
 
@@ -88,7 +92,10 @@ class NetworkConfig(Section):
         default="relu", description="what a hidden unit makes of its weighted sum"
     )
     init: Literal["he", "xavier", "normal"] = Field(default="he", description="how the first weights are drawn")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units silenced in each step")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units dropped in each step")
+    output: Literal["softmax", "sigmoid", "linear"] | None = Field(
+        default=None, description="what turns the scores of the ten classes into predictions; null: as the loss wants"
+    )
 
 
 class SGDConfig(Section):
@@ -183,7 +190,10 @@ class Config(Section):
     network: NetworkConfig = Field(
         default=NetworkConfig(), description="what lies between the 784 pixels and the 10 classes"
     )
-    loss: Literal["cross_entropy", "mse"] = Field(default="cross_entropy", description="how wrong an answer is")
+    loss: Literal["cross_entropy", "mse"] = Field(
+        default="cross_entropy",
+        description="how far the outputs are from their targets; mse is the squared error, summed over the outputs",
+    )
     optimizer: SGDConfig | AdamConfig | AdamWConfig = Field(
         default=SGDConfig(), discriminator="name", description="how gradients change the parameters"
     )
@@ -192,11 +202,24 @@ class Config(Section):
     )
     train: TrainConfig = Field(default=TrainConfig(), description="how long to train, and in which portions")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _output_of_loss(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Say which output it is where that was left to the loss."""
+        network = values.get("network", {})
+        if isinstance(network, NetworkConfig):
+            network = network.model_dump()
+        if not isinstance(network, dict) or network.get("output") is not None:
+            return values
+        loss = values.get("loss", cls.model_fields["loss"].default)
+        return {**values, "network": {**network, "output": OUTPUT_OF.get(loss) if isinstance(loss, str) else None}}
+
     @property
-    def largest_product(self) -> int:
-        """Multiplications in the largest matrix product of a step."""
+    def largest_product(self) -> tuple[int, int, int]:
+        """B, I and O of the largest matrix product of a step, (B, I) @ (I, O)."""
         widths = (PIXELS, *self.network.hidden, CLASSES)
-        return self.train.batch_size * max(inputs * outputs for inputs, outputs in itertools.pairwise(widths))
+        inputs, outputs = max(itertools.pairwise(widths), key=math.prod)
+        return self.train.batch_size, inputs, outputs
 
 
 def models_of(annotation: object) -> list[type[Section]]:
