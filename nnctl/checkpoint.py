@@ -1,10 +1,11 @@
-"""Keep a training run in one `.npz` file, and read it back without trusting it.
+"""Save the state of a training run in one `.npz` file, and read it back without trusting it.
 
 Its arrays:
 
     param/<layer>.<name>    the parameters, float32
     optimizer/<name>        what the optimizer remembers, float32
-    meta                    JSON as uint8: everything else, and the SHA-256 of every array and of itself
+    meta                    JSON as uint8: everything else, and the SHA-256 of every array and of itself;
+                            the environment is called `about` there
 
 Names, sizes and shapes are checked before memory is set aside, contents after; `npz.py` sees to the rest.
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,10 +22,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nnctl.errors import CheckpointError
-from nnctl.nn import Array
+from nnctl.nn.arrays import Array
 from nnctl.storage import npz
 from nnctl.storage.durable import whole_file
 from nnctl.storage.npz import Archive, RefusedError
+from nnctl.train import TrainerState
 
 FORMAT_VERSION = 1
 INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.keep", "train.threads"}
@@ -53,59 +54,24 @@ _FIELD_TYPES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Meta:
-    """What a checkpoint knows besides its arrays.
-
-    Attributes:
-        config: the resolved configuration of the run.
-        epoch: epochs completed; the number of the epoch in progress.
-        batch: batches done of that epoch.
-        step: batches done since the start.
-        totals: sums over the epoch in progress: loss, correct, images.
-        generators: states of the random generators in use, by purpose.
-        best: epoch, loss and accuracy of the best validation so far; None before the first.
-        history: one entry for each epoch completed.
-        about: versions, processor and threads; of no consequence for what is computed next.
-    """
-
-    config: dict[str, Any]
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    totals: dict[str, Any] = dataclasses.field(default_factory=dict)
-    generators: dict[str, Any] = dataclasses.field(default_factory=dict)
-    best: dict[str, Any] | None = None
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    about: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training run between two steps.
+    """The state of a training run between two steps, and what it belongs to.
 
     Attributes:
-        params: each parameter by name, such as `hidden1.weight` (784, 128).
-        optimizer: each (P,) array that the optimizer remembers.
-        meta: everything else.
+        state: of the trainer.
+        config: the resolved configuration of the run, as plain values.
+        environment: versions, processor, threads and data; of no consequence for what is computed next.
     """
 
-    params: Mapping[str, Array]
-    optimizer: Mapping[str, Array]
-    meta: Meta
-
-    def arrays(self) -> dict[str, Array]:
-        """Every array under its name in the file, sorted."""
-        arrays = {f"param/{name}": array for name, array in self.params.items()}
-        arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.items()}
-        return dict(sorted(arrays.items()))
+    state: TrainerState
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides how training goes on: equal digests, equal futures on equal data."""
-        state = dict(vars(self.meta))
-        del state["about"]
-        state["config"] = {key: value for key, value in flat(self.meta.config).items() if key not in INCIDENTAL}
-        state["arrays"] = {name: _describe(array) for name, array in self.arrays().items()}
-        return _sha256(state)
+        config = {key: value for key, value in flat(self.config).items() if key not in INCIDENTAL}
+        arrays = {name: _describe(array) for name, array in self.state.arrays().items()}
+        return _sha256(self.state.values() | {"config": config, "arrays": arrays})
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -120,27 +86,29 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint: to a temporary file, synced and read back, then in the place of the old one.
 
     Raises:
-        CheckpointError: a number in it is not finite, or the disk does not give back what was written.
+        CheckpointError: it holds what `load` would refuse, or the disk does not give back what was written.
         StorageError: the file system refused; the file that was there before is untouched.
     """
-    arrays = checkpoint.arrays()
-    meta = dict(vars(checkpoint.meta))
-    meta["format_version"] = FORMAT_VERSION
+    arrays = checkpoint.state.arrays()
+    meta = {**checkpoint.state.values(), "config": checkpoint.config, "about": checkpoint.environment}
     meta["arrays"] = {name: _describe(array) for name, array in arrays.items()}
     try:
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("an array holds a number that is not finite")
+        for name, array in arrays.items():
+            _check_finite(name, array)
+        _check_fields(meta)
+        meta["format_version"] = FORMAT_VERSION
         meta["sha256"] = _sha256(meta)
-    except ValueError as error:
-        raise CheckpointError("a number in the state of training is not finite", "lower the learning rate") from error
-    text = io.BytesIO()
-    text.writelines(_canonical(meta))
-    arrays["meta"] = np.frombuffer(text.getbuffer(), np.uint8)
+        text = b"".join(_canonical(meta))
+        _check_text(text)
+    except (RefusedError, ValueError, TypeError, KeyError) as error:
+        what = f"{path}: is not saved, as it could not be loaded: the state {error!s:.200}"
+        raise CheckpointError(what, "the checkpoint from before stays; resume from it") from error
+    arrays["meta"] = np.frombuffer(text, np.uint8)
 
     def verify(written: Path) -> None:
         with npz.open_regular(written) as file:
             if not npz.holds(file, arrays):
-                raise CheckpointError(f"{path}: the disk gave back something else than was written", "check the disk")
+                raise CheckpointError(f"{path}: the disk returned other bytes than were written", "check the disk")
 
     with whole_file(path, verify) as file:
         npz.write(file, arrays)
@@ -159,7 +127,7 @@ def load(path: Path) -> Checkpoint:
         # a reason may quote a file that was made to fill the screen
         raise CheckpointError(f"{path}: {reason!s:.200}", "use another checkpoint, or train again") from reason
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file", "train a network first: nnctl train") from error
+        raise CheckpointError(f"{path}: no such file", "train a network first") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}", "check the path") from error
 
@@ -182,7 +150,8 @@ def _read(file: BinaryIO) -> Checkpoint:
     )
     if len(params) + len(optimizer) != len(arrays):
         raise RefusedError("holds arrays that are no part of a checkpoint")
-    return Checkpoint(params, optimizer, Meta(**meta))
+    config, environment = meta.pop("config"), meta.pop("about")
+    return Checkpoint(TrainerState(params, optimizer, **meta), config, environment)
 
 
 def _read_meta(archive: Archive) -> dict[str, Any]:
@@ -192,8 +161,7 @@ def _read_meta(archive: Archive) -> dict[str, Any]:
         raise RefusedError("has a meta entry of the wrong size")
     try:
         text = archive.read("meta", np.dtype(np.uint8), (length,))
-        if not text.isascii() or sum(map(text.count, (b",", b"[", b"{"))) > _MAX_VALUES:
-            raise RefusedError("has a meta entry of too many values, or not in ASCII")
+        _check_text(text)
         meta = json.loads(text, object_pairs_hook=_object)
         del text  # as much memory as all that follows
     except RecursionError as error:
@@ -210,8 +178,13 @@ def _read_meta(archive: Archive) -> dict[str, Any]:
     return dict(meta)
 
 
+def _check_text(text: bytes) -> None:
+    if len(text) > _MAX_META or not text.isascii() or sum(map(text.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise RefusedError("has a meta entry of too many values, or not in ASCII")
+
+
 def _check_fields(meta: Mapping[str, Any]) -> None:
-    """Refuse a meta entry whose fields do not hold what training would have put there."""
+    """Refuse a meta entry whose fields do not hold what training puts there; files are written by this rule too."""
     if meta.keys() != _FIELD_TYPES.keys():
         raise RefusedError("has a meta entry with missing or unknown fields")
     for name, kind in _FIELD_TYPES.items():
@@ -227,7 +200,7 @@ def _check_fields(meta: Mapping[str, Any]) -> None:
     if meta["best"] is not None:
         numbers += [meta["best"][name] for name in ("epoch", "loss", "accuracy")]
     if not all(map(_is_amount, numbers)):
-        raise RefusedError("has a meta entry with a count or a loss that is none")
+        raise RefusedError("has a meta entry with a count, a loss or an accuracy that is not a number from 0")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -258,9 +231,13 @@ def _read_array(archive: Archive, name: str, described: Mapping[str, Any]) -> Ar
     array = np.frombuffer(archive.read(name, dtype, shape), dtype).reshape(shape)
     if _describe(array) != described:
         raise RefusedError(f"holds other bytes in {name!r} than were saved")
+    _check_finite(name, array)
+    return array
+
+
+def _check_finite(name: str, array: Array) -> None:
     if not np.isfinite(array).all():
         raise RefusedError(f"holds numbers in {name!r} that are not finite")
-    return array
 
 
 def _describe(array: Array) -> dict[str, Any]:

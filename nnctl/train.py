@@ -5,35 +5,40 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from nnctl import build
-from nnctl.build import Plan, Purpose
-from nnctl.checkpoint import INCIDENTAL, Checkpoint, Meta, flat
-from nnctl.data.augment import Deformer
+from nnctl import blas
+from nnctl.data.augment import Augmentation, Augmenter
 from nnctl.data.examples import Examples, batches
-from nnctl.errors import CheckpointError, ConfigError, DivergedError, StoppedError
-from nnctl.nn import Array, Labels
-from nnctl.nn.losses import Loss
+from nnctl.errors import ArgumentError, DivergedError
+from nnctl.nn import kernels
+from nnctl.nn.arrays import Array, Labels
+from nnctl.nn.losses import Loss, SoftmaxCrossEntropy
 from nnctl.nn.metrics import Evaluation
-from nnctl.nn.network import Network, Workspace
+from nnctl.nn.network import Network, Workspace, copy_arrays
+from nnctl.nn.optimizers import Optimizer
+from nnctl.nn.schedules import Schedule
+from nnctl.nn.streams import Purpose, stream
 
-__all__ = ["EpochReport", "Evaluation", "Training", "evaluate", "fit"]
+__all__ = ["EpochReport", "Evaluation", "Step", "Totals", "Trainer", "TrainerState", "evaluate"]
 
 EVALUATION_BATCH = 1000
 
-MAY_CHANGE = INCIDENTAL | {"train.epochs", "train.patience"}
-"""Keys that a resumed run may set anew: none of them alters a step that was taken."""
-
 
 @np.errstate(all="ignore")  # what overflows shows in a loss or in probs that are not finite
-def evaluate(network: Network, criterion: Loss, examples: Examples) -> Evaluation:
-    """Let the network answer every example; nothing is learned and no neuron is dropped."""
+def evaluate(network: Network, examples: Examples, criterion: Loss | None = None) -> Evaluation:
+    """Let the network predict every example; nothing is learned and no neuron is dropped.
+
+    Raises:
+        ArgumentError: there are no examples, or not of this network's classes.
+    """
+    examples.check(network.classes)
+    criterion = criterion or SoftmaxCrossEntropy()
     work = Workspace(network, min(len(examples), EVALUATION_BATCH))
-    probs = np.empty((len(examples), build.CLASSES), network.dtype)
+    probs = np.empty((len(examples), network.classes), network.dtype)
     total = 0.0
     done = 0
     for x, labels in batches(examples, np.arange(len(examples)), EVALUATION_BATCH, network.dtype):
@@ -42,6 +47,12 @@ def evaluate(network: Network, criterion: Loss, examples: Examples) -> Evaluatio
         total += loss * n
         done += n
     return Evaluation(total / done, probs, examples.labels)
+
+
+class Step(NamedTuple):
+    """A step has been taken; `number` counts from 1, the first of the training."""
+
+    number: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +65,7 @@ class EpochReport:
         loss, accuracy: on the training images as they came by, each before the network learned from it.
         validation_loss, validation_accuracy: after the epoch; None without validation images.
         seconds: for training and validation.
-        images_per_second: training alone.
+        images_per_second: training alone; 0 where the clock is too coarse to tell.
         best: whether the validation accuracy is the best so far.
     """
 
@@ -67,6 +78,12 @@ class EpochReport:
     seconds: float
     images_per_second: float
     best: bool
+
+    def __str__(self) -> str:
+        text = f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.2f} %"
+        if self.validation_accuracy is None:
+            return text
+        return f"{text}; validation loss {self.validation_loss:.4f}, accuracy {100 * self.validation_accuracy:.2f} %"
 
 
 @dataclasses.dataclass
@@ -84,217 +101,262 @@ class Totals:
         self.images += len(labels)
 
 
-class Training:
-    """Everything that changes while a network learns.
-
-    Args:
-        plan: what to train, and how.
+@dataclasses.dataclass(frozen=True)
+class TrainerState:
+    """Everything that decides how training goes on, between two steps; it is saved and restored whole.
 
     Attributes:
-        epoch: epochs completed; batch: batches done of the next; step: batches done since the start.
-        best: epoch, loss and accuracy of the best validation; None before the first.
-        generators: the random streams that the epoch in progress draws from.
+        params: each array that the network has learned, by name, such as `hidden1.weight` (784, 128).
+        optimizer: each (P,) array that the optimizer remembers.
+        epoch: epochs completed.
+        batch: batches done of the epoch in progress.
+        step: batches done since the start.
+        totals: sums over the epoch in progress: loss, correct, images.
+        generators: states of the random generators that the epoch in progress draws from.
+        best: epoch, loss and accuracy of the best validation so far; None before the first.
         history: for each epoch completed, what its report says that does not depend on the clock.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.epoch = self.batch = self.step = 0
+    params: Mapping[str, Array]
+    optimizer: Mapping[str, Array]
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    totals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    generators: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    best: Mapping[str, Any] | None = None
+    history: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
+
+    def arrays(self) -> dict[str, Array]:
+        """Every array: `param/<layer>.<name>` and `optimizer/<name>`, sorted."""
+        arrays = {f"param/{name}": array for name, array in self.params.items()}
+        arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.items()}
+        return dict(sorted(arrays.items()))
+
+    def values(self) -> dict[str, Any]:
+        """Everything else, as plain values."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[2:]}
+
+
+class Trainer:
+    """Lets a network learn.
+
+    Args:
+        network: what learns; its parameters are changed.
+        optimizer: moves the parameters of this very network.
+        schedule: the learning rate by step.
+        criterion: the loss; the cross-entropy of a softmax by default.
+        batch_size: images in each step.
+        augmentation: how training images are varied each time; None leaves them as they are.
+        patience: epochs to wait for a better validation before training ends; None waits without end.
+        seed: of the shuffling, dropout and augmentation.
+        threads: for matrix products; "auto" finds out how many pay, None leaves BLAS as it is.
+
+    Attributes:
+        epoch: epochs completed; batch: batches done of the next; steps: batches done since the start.
+        best: epoch, loss and accuracy of the best validation; None before the first.
+        history: for each epoch completed, what its report says that does not depend on the clock.
+
+    Raises:
+        ArgumentError: the parts do not fit each other.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        criterion: Loss | None = None,
+        *,
+        batch_size: int = 64,
+        augmentation: Augmentation | None = None,
+        patience: int | None = None,
+        seed: int = 0,
+        threads: int | Literal["auto"] | None = "auto",
+    ) -> None:
+        _check_parts(network, optimizer, schedule, batch_size)
+        self.network = network
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.criterion = criterion or SoftmaxCrossEntropy()
+        self.batch_size = batch_size
+        self.patience = patience
+        self.seed = seed
+        self.threads = threads
+        self.work = Workspace(network, batch_size)
+        self.augmenter = None if augmentation is None else Augmenter(augmentation, batch_size, network.dtype)
+        self.epoch = self.batch = self.steps = 0
         self.totals = Totals()
-        self.generators = self._epoch_generators()
-        self.best: dict[str, Any] | None = None
-        self.history: list[dict[str, Any]] = []
+        self.best: Mapping[str, Any] | None = None
+        self.history: list[Mapping[str, Any]] = []
+        self._start_streams()
+        self._began = 0.0, 0
 
-    def _epoch_generators(self) -> dict[str, np.random.Generator]:
-        purposes = {"dropout": Purpose.DROPOUT, "deformation": Purpose.DEFORMATION}
-        return {name: build.stream(self.plan.seed, purpose, self.epoch) for name, purpose in purposes.items()}
+    def _start_streams(self) -> None:
+        self.dropout = stream(self.seed, Purpose.DROPOUT, self.epoch)
+        self.augmenting = stream(self.seed, Purpose.AUGMENTATION, self.epoch)
 
-    def begin_epoch(self) -> None:
-        """Start the random streams of the epoch, unless it has begun already."""
+    def fit(self, train: Examples, validation: Examples | None = None, *, epochs: int) -> Iterator[EpochReport]:
+        """Train until `epochs` epochs are completed, and report on each of those that remain; see `run`."""
+        return (event for event in self.run(train, validation, epochs) if isinstance(event, EpochReport))
+
+    def run(self, train: Examples, validation: Examples | None = None, epochs: int = 1) -> Iterator[Step | EpochReport]:
+        """Train, and tell after every step and every epoch: whoever listens may save, stop, draw a bar, log.
+
+        Args:
+            train: to learn from.
+            validation: to choose the best epoch by; may be left out, or empty.
+            epochs: how many are to be completed in all.
+
+        Raises:
+            ArgumentError: the examples are not those of this network, or of the training that was restored.
+            DivergedError: the loss is no longer finite; nothing has been moved since.
+        """
+        self.check_examples(train, validation)
+        with blas.limit(self.chosen_threads()):
+            while not self.finished(epochs):
+                for x, labels in self.batches(train):
+                    self.totals.add(*self.step(x, labels), labels)
+                    yield Step(self.steps)
+                yield self.close_epoch(validation)
+
+    @np.errstate(all="ignore")  # what overflows ends in a loss that is not finite, and is reported there
+    def step(self, x: Array, labels: Labels) -> tuple[float, Array]:
+        """Learn from one batch; return its loss and probs (B, C) from before, in memory that the next step reuses."""
+        logits = self.network.forward(x, self.work, self.dropout)
+        loss, probs = self.criterion.forward(logits, labels, out=self.work.probs[: len(x)])
+        if not math.isfinite(loss):
+            raise self.diverged(f"the loss is {loss}")  # before anything is moved
+        dlogits = self.criterion.backward(probs, labels, out=self.work.dlogits[: len(x)])
+        self.network.backward(dlogits, self.work)
+        self.optimizer.step(self.network.params, self.network.grads, lr=self.schedule(self.steps))
+        self.steps += 1
+        self.batch += 1
+        return loss, probs
+
+    def batches(self, train: Examples) -> Iterator[tuple[Array, Labels]]:
+        """What is left of this epoch: every image once, shuffled anew each epoch, from the batch it has come to."""
         if self.batch == 0:
-            self.generators = self._epoch_generators()
+            self._start_streams()
+        distort = None
+        if self.augmenter is not None:
+            self.augmenter.rng = self.augmenting
+            distort = self.augmenter.distort
+        shuffled = stream(self.seed, Purpose.SHUFFLE, self.epoch).permutation(len(train))
+        rest = shuffled[self.batch * self.batch_size :]
+        self._began = time.perf_counter(), self.totals.images
+        return batches(train, rest, self.batch_size, self.network.dtype, distort)
 
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done, or validation has not improved for `train.patience` epochs."""
-        patience = self.plan.patience
+    def close_epoch(self, validation: Examples | None) -> EpochReport:
+        """Validate, get ready for the next epoch, and report on this one."""
+        began, images_before = self._began
+        trained = time.perf_counter() - began
+        entry: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "learning_rate": self.schedule(max(0, self.steps - 1)),
+            "loss": self.totals.loss / self.totals.images,
+            "accuracy": self.totals.correct / self.totals.images,
+            "validation_loss": None,
+            "validation_accuracy": None,
+        }
+        rate = (self.totals.images - images_before) / trained if trained > 0 else 0.0
+        best = False
+        if validation is not None and len(validation):
+            result = evaluate(self.network, validation, self.criterion)
+            if not math.isfinite(result.loss):
+                raise self.diverged(f"the validation loss is {result.loss}")
+            entry |= {"validation_loss": result.loss, "validation_accuracy": result.accuracy}
+            score = (result.accuracy, -result.loss)
+            best = self.best is None or score > (self.best["accuracy"], -self.best["loss"])
+            if best:
+                self.best = {"epoch": self.epoch + 1, "loss": result.loss, "accuracy": result.accuracy}
+        self.history.append(entry)
+        self.epoch += 1
+        self.batch = 0
+        self.totals = Totals()
+        return EpochReport(**entry, seconds=time.perf_counter() - began, images_per_second=rate, best=best)
+
+    def finished(self, epochs: int) -> bool:
+        """Whether so many epochs are completed, or validation has not improved for `patience` epochs."""
         waited = self.epoch - self.best["epoch"] if self.best else 0
-        return self.epoch >= self.plan.epochs or (patience is not None and waited >= patience)
+        return self.epoch >= epochs or (self.patience is not None and waited >= self.patience)
 
-    def checkpoint(self, about: dict[str, Any]) -> Checkpoint:
+    def state(self) -> TrainerState:
         """The state as it is now, sharing its arrays.
 
         Raises:
-            DivergedError: a number in it is not finite, so that the state is not worth keeping.
+            DivergedError: a number in it is not finite, so that the state is not worth saving.
         """
-        vectors = (self.plan.network.params, *self.plan.optimizer.state.values())
+        vectors = (self.network.params, self.network.state, *self.optimizer.state.values())
         if not all(np.isfinite(vector).all() for vector in vectors):
             raise self.diverged("a weight, or its change, is no longer a finite number")
-        meta = Meta(
-            config=self.plan.config,
+        return TrainerState(
+            params=self.network.arrays(),
+            optimizer=self.optimizer.state,
             epoch=self.epoch,
             batch=self.batch,
-            step=self.step,
+            step=self.steps,
             totals=dataclasses.asdict(self.totals),
-            generators={name: rng.bit_generator.state for name, rng in self.generators.items()},
+            # the second one's name is older than the field's own word; files of format 1 have it
+            generators={
+                "dropout": self.dropout.bit_generator.state,
+                "deformation": self.augmenting.bit_generator.state,
+            },
             best=self.best,
             history=self.history,
-            about=about,
         )
-        return Checkpoint(self.plan.network.named(self.plan.network.params), self.plan.optimizer.state, meta)
 
-    def resume(self, checkpoint: Checkpoint, name: str) -> None:
-        """Go back to the state of a checkpoint, so that training goes on with the same bits.
+    def restore(self, state: TrainerState) -> None:
+        """Go back to a state, so that training goes on with the same bits.
 
         Raises:
-            ConfigError: this configuration would not repeat what the checkpoint `name` has done so far.
-            CheckpointError: the checkpoint contradicts its own configuration.
+            ArgumentError: it is not a state of such a network and optimizer; then nothing has changed.
         """
-        build.trained_network(checkpoint, name)  # which raises where its arrays are not those of its configuration
-        meta = checkpoint.meta
-        changed = _changed(self.plan.config, meta.config)
-        if meta.epoch > self.plan.epochs:
-            raise ConfigError(
-                f"train.epochs: {self.plan.epochs}, but {name} has done {meta.epoch} already",
-                "ask for more, or start anew",
-            )
-        if changed:
-            raise ConfigError(
-                f"{name}: cannot be resumed with another {', '.join(changed)}",
-                f"only {', '.join(sorted(MAY_CHANGE))} may change; start a new run for the rest",
-            )
+        streams = [np.random.default_rng(0), np.random.default_rng(0)]
         try:
-            build.restore(self.plan.network.named(self.plan.network.params), checkpoint.params)
-            build.restore(self.plan.optimizer.state, checkpoint.optimizer)
-            for purpose, rng in self.generators.items():
-                rng.bit_generator.state = meta.generators[purpose]
-            self.totals = Totals(**meta.totals)
-            if meta.batch > self.plan.steps_per_epoch or (meta.batch == 0) != (self.totals.images == 0):
-                raise ValueError("its position lies outside the epoch")
-            if meta.step != meta.epoch * self.plan.steps_per_epoch + meta.batch:
-                raise ValueError("its counts contradict each other")
+            totals = Totals(**state.totals)
+            for rng, name in zip(streams, ("dropout", "deformation"), strict=True):
+                rng.bit_generator.state = state.generators[name]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"{name}: is not a checkpoint of this configuration", "start a new run") from error
-        self.epoch, self.batch, self.step = meta.epoch, meta.batch, meta.step
-        self.plan.optimizer.steps = meta.step
-        self.best, self.history = meta.best, list(meta.history)
+            raise ArgumentError("this is not a state of a training") from error
+        own = TrainerState(self.network.arrays(), self.optimizer.state)
+        copy_arrays(state.arrays(), own.arrays(), "this network and its optimizer")
+        self.dropout, self.augmenting = streams
+        self.totals = totals
+        self.epoch, self.batch, self.steps = state.epoch, state.batch, state.step
+        self.optimizer.steps = state.step
+        self.best, self.history = state.best, list(state.history)
+
+    def check_examples(self, train: Examples, validation: Examples | None) -> None:
+        """Raise ArgumentError unless this network can learn from these examples, from the place it has come to."""
+        train.check(self.network.classes)
+        if validation is not None and len(validation):
+            validation.check(self.network.classes)
+        steps_per_epoch = math.ceil(len(train) / self.batch_size)
+        fits = self.batch <= steps_per_epoch and (self.batch == 0) == (self.totals.images == 0)
+        if not fits or self.steps != self.epoch * steps_per_epoch + self.batch:
+            raise ArgumentError("this training was begun with another number of images")
 
     def diverged(self, what: str) -> DivergedError:
         """The error that says where training went astray, and what to try."""
         return DivergedError(
-            f"training diverged: {what} (step {self.step + 1}, epoch {self.epoch + 1})",
-            f"lower optimizer.learning_rate (here it was {self.plan.schedule(self.step):g}), or warm it up",
+            f"training diverged: {what} (step {self.steps + 1}, epoch {self.epoch + 1})",
+            f"lower optimizer.learning_rate (here it was {self.schedule(self.steps):g}), or warm it up",
         )
 
-
-Progress = Callable[[Iterable[tuple[Array, Labels]]], Iterable[tuple[Array, Labels]]]
-"""The batches of an epoch -> the same batches, shown to somebody as they pass."""
-
-
-def fit(
-    training: Training,
-    examples: Examples,
-    validation: Examples,
-    *,
-    save: Callable[[Training, bool], None],
-    stop: Callable[[], int | None] = lambda: None,
-    progress: Progress = iter,
-) -> Iterator[EpochReport]:
-    """Run the epochs that remain, and report on each.
-
-    Args:
-        training: the state to go on from; it is changed.
-        examples: to learn from.
-        validation: to choose the best epoch by; may be empty.
-        save: called with the state, and whether it is the best so far, after each epoch, every
-            `train.checkpoint_every` steps, and before stopping.
-        stop: asked after each step; the number of a signal means save and stop.
-        progress: sees each batch pass.
-
-    Raises:
-        DivergedError: the loss is no longer finite; nothing is saved from then on.
-        StoppedError: `stop` said so; the state has been saved.
-    """
-    while not training.finished:
-        began = time.perf_counter()
-        images = training.totals.images
-        with np.errstate(all="ignore"):  # what overflows ends in a loss that is not finite, and is reported there
-            _run_epoch(training, examples, save, stop, progress)
-            rate = (training.totals.images - images) / (time.perf_counter() - began)
-            entry, best = _close_epoch(training, validation)
-        save(training, best)
-        yield EpochReport(**entry, seconds=time.perf_counter() - began, images_per_second=rate, best=best)
-        if (signal := stop()) is not None:
-            raise _stopped(training, signal)
+    def chosen_threads(self) -> int | None:
+        """How many threads matrix products are to use; None to leave BLAS as it is."""
+        product = self.network.largest_product(self.batch_size)
+        return None if self.threads is None else kernels.choose_threads(self.threads, product)
 
 
-def _run_epoch(
-    training: Training,
-    examples: Examples,
-    save: Callable[[Training, bool], None],
-    stop: Callable[[], int | None],
-    progress: Progress,
-) -> None:
-    """Show the network every example once, in an order of this epoch's own, from the batch it has come to."""
-    plan, network = training.plan, training.plan.network
-    training.begin_epoch()
-    order = build.stream(plan.seed, Purpose.ORDER, training.epoch).permutation(len(examples))
-    deform = None
-    if plan.deformation is not None:
-        deform = Deformer(plan.deformation, training.generators["deformation"], plan.batch_size, network.dtype)
-    remaining = batches(examples, order[training.batch * plan.batch_size :], plan.batch_size, network.dtype, deform)
-    work = Workspace(network, plan.batch_size)
-    for x, labels in progress(remaining):
-        logits = network.forward(x, work, training.generators["dropout"])
-        loss, probs = plan.criterion.forward(logits, labels, out=work.probs[: len(x)])
-        if not math.isfinite(loss):
-            raise training.diverged(f"the loss is {loss}")
-        training.totals.add(loss, probs, labels)
-        network.backward(plan.criterion.backward(probs, labels, out=probs), work)
-        plan.optimizer.step(network.params, network.grads, lr=plan.schedule(training.step))
-        training.step += 1
-        training.batch += 1
-        if (signal := stop()) is not None:
-            save(training, False)
-            raise _stopped(training, signal)
-        if plan.checkpoint_every and training.step % plan.checkpoint_every == 0:
-            save(training, False)
-
-
-def _changed(config: dict[str, Any], saved: dict[str, Any]) -> list[str]:
-    """The dotted paths at which two configurations differ, but for those that may."""
-    now, before = flat(config), flat(saved)
-    differing = (path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
-    return sorted(path for path in differing if path not in MAY_CHANGE)
-
-
-def _stopped(training: Training, signal: int) -> StoppedError:
-    return StoppedError(f"stopped after step {training.step:,}; everything is saved", "go on with --resume", signal)
-
-
-def _close_epoch(training: Training, validation: Examples) -> tuple[dict[str, Any], bool]:
-    """Validate, make the state ready for the next epoch; return its history entry and whether it is the best so far."""
-    totals = training.totals
-    entry: dict[str, Any] = {
-        "epoch": training.epoch + 1,
-        "learning_rate": training.plan.schedule(max(0, training.step - 1)),
-        "loss": totals.loss / totals.images,
-        "accuracy": totals.correct / totals.images,
-        "validation_loss": None,
-        "validation_accuracy": None,
-    }
-    best = False
-    if len(validation):
-        result = evaluate(training.plan.network, training.plan.criterion, validation)
-        if not math.isfinite(result.loss):
-            raise training.diverged(f"the validation loss is {result.loss}")
-        entry |= {"validation_loss": result.loss, "validation_accuracy": result.accuracy}
-        score = (result.accuracy, -result.loss)
-        best = training.best is None or score > (training.best["accuracy"], -training.best["loss"])
-        if best:
-            training.best = {"epoch": training.epoch + 1, "loss": result.loss, "accuracy": result.accuracy}
-    training.history.append(entry)
-    training.epoch += 1
-    training.batch = 0
-    training.totals = Totals()
-    return entry, best
+def _check_parts(network: object, optimizer: object, schedule: object, batch_size: object) -> None:
+    if not isinstance(network, Network):
+        raise ArgumentError(f"a Trainer trains a Network, not {network!r:.60}")
+    state = getattr(optimizer, "state", None)
+    if not isinstance(state, dict) or any(array.shape != network.params.shape for array in state.values()):
+        raise ArgumentError("the optimizer is not one of this network", "write SGD(network.params)")
+    if not callable(schedule):
+        raise ArgumentError(f"a schedule gives the learning rate of a step; {schedule!r:.40} does not", "Constant(0.1)")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ArgumentError(f"a batch has a whole number of images, at least 1, not {batch_size!r:.40}")
