@@ -1,4 +1,4 @@
-"""A run directory: where one training run keeps everything it knows, and lets no other run in.
+"""A run directory: where one training run saves everything it knows, and lets no other run in.
 
 runs/20260102-030405-mnist-784-128-10/
     config.yaml         the resolved configuration; `nnctl train` with it repeats the run to the bit
@@ -13,12 +13,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
+from nnctl.errors import CheckpointError, RunInUseError, RunUsedError, StorageError
 from nnctl.storage import durable
 
 KEPT = re.compile(r"step-(\d{9,})\.npz")
@@ -40,7 +39,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
-        self.info = path / "run.json"
+        self.metadata = path / "run.json"
         self.metrics = path / "metrics.jsonl"
         self.last = path / "checkpoints" / "last.npz"
         self.best = path / "checkpoints" / "best.npz"
@@ -48,7 +47,7 @@ class RunDir:
 
     def __enter__(self) -> RunDir:
         busy = RunInUseError(
-            f"{self.path}: another process is training here", "wait for it, or choose another --run-dir"
+            f"{self.path}: another process is training here", "wait for it, or choose another directory"
         )
         self._held.enter_context(durable.locked(self.path, 0, busy))
         durable.make_folder(self.last.parent)
@@ -61,7 +60,7 @@ class RunDir:
     @property
     def used(self) -> bool:
         """Whether a run has begun here."""
-        own = (self.config, self.info, self.metrics, self.last, self.best, *self._kept())
+        own = (self.config, self.metadata, self.metrics, self.last, self.best, *self._kept())
         return any(path.exists() for path in own)
 
     def trained(self) -> bool:
@@ -69,18 +68,16 @@ class RunDir:
         return self.best.exists() or (self.metrics.exists() and self.metrics.stat().st_size > 0)
 
     def refuse_if_used(self) -> None:
-        """Raise ConfigError if a run has begun here: a new one would overwrite it."""
+        """Raise RunUsedError if a run has begun here: a new one would overwrite it."""
         if self.used:
-            raise ConfigError(
-                f"{self.path}: holds a run already", "continue it with --resume, or choose another --run-dir"
-            )
+            raise RunUsedError(f"{self.path}: holds a run already", "resume it, or choose another directory")
 
     def without_last(self) -> str:
         """What to do where last.npz is missing or cannot be used: a hint."""
         spare = next((path for path in (*reversed(self._kept()), self.best) if path.exists()), None)
         return f"go on from an earlier one: copy {spare} to {self.last}" if spare else "start a new run"
 
-    def keep_last(self, step: int) -> None:
+    def retain_last(self, step: int) -> None:
         """Give last.npz, saved after so many steps, a name of its own, under which it stays once it is replaced."""
         kept = self.last.with_name(f"step-{step:09d}.npz")
         if not self.last.exists() or (kept.exists() and kept.samefile(self.last)):
@@ -100,46 +97,20 @@ class RunDir:
         return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
     def write_config(self, text: str) -> None:
-        """Keep the resolved configuration."""
+        """Save the resolved configuration."""
         durable.write_whole(self.config, text.encode())
 
-    def write_info(self, info: dict[str, Any]) -> None:
-        """Keep what is worth knowing about the run as a whole."""
-        durable.write_whole(self.info, (json.dumps(info, indent=2) + "\n").encode())
+    def write_metadata(self, metadata: dict[str, Any]) -> None:
+        """Save what is worth knowing about the run as a whole."""
+        durable.write_whole(self.metadata, (json.dumps(metadata, indent=2) + "\n").encode())
 
-    def read_info(self) -> dict[str, Any]:
-        """What `write_info` kept; empty where there is none or it cannot be read."""
+    def read_metadata(self) -> dict[str, Any]:
+        """What `write_metadata` saved; empty where there is none or it cannot be read."""
         try:
-            info = json.loads(self.info.read_bytes())
+            metadata = json.loads(self.metadata.read_bytes())
         except (OSError, ValueError, RecursionError):
             return {}
-        return info if isinstance(info, dict) else {}
-
-    def append_metrics(self, entry: dict[str, Any]) -> None:
-        """Add one epoch's line to metrics.jsonl."""
-        try:
-            with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-        except OSError as error:
-            raise StorageError.from_os_error(f"write {self.metrics}", error) from error
-
-    def rewind_metrics(self, history: Sequence[dict[str, Any]]) -> None:
-        """Make metrics.jsonl agree with the history of the checkpoint that training goes on from.
-
-        Lines of epochs that will be run again are dropped; a line that was lost comes from the history.
-        """
-        known: dict[int, bytes] = {}
-        try:
-            lines = self.metrics.read_bytes().splitlines() if self.metrics.exists() else []
-        except OSError as error:
-            raise StorageError.from_os_error(f"read {self.metrics}", error) from error
-        for line in lines:
-            try:
-                known[json.loads(line)["epoch"]] = line
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # a line cut short by a crash
-        kept = [known.get(entry["epoch"], json.dumps(entry).encode()) for entry in history]
-        durable.write_whole(self.metrics, b"".join(line + b"\n" for line in kept))
+        return metadata if isinstance(metadata, dict) else {}
 
 
 def new(dataset: str, sizes: str) -> RunDir:
@@ -158,14 +129,14 @@ def new(dataset: str, sizes: str) -> RunDir:
         except OSError as error:
             raise StorageError.from_os_error(f"create the folder {path}", error) from error
         return RunDir(path)
-    raise StorageError(f"cannot create {RUNS / name}: a thousand runs bear that name", "choose another --run-dir")
+    raise StorageError(f"cannot create {RUNS / name}: a thousand runs bear that name", "choose another directory")
 
 
 def newest() -> RunDir:
     """The run that saved a checkpoint last; raises CheckpointError if there is none."""
     runs = _newest_first()
     if not runs:
-        raise CheckpointError(f"no run found in {RUNS}/", "train a network first: nnctl train")
+        raise CheckpointError(f"no run found in {RUNS}/", "train a network first")
     return runs[0]
 
 

@@ -1,0 +1,148 @@
+"""A trained network, read from a run or a checkpoint: it predicts, and it can be measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nnctl import build, checkpoint, rundir
+from nnctl.checkpoint import Checkpoint
+from nnctl.data.catalog import CATALOG
+from nnctl.data.examples import Examples
+from nnctl.errors import ArgumentError, CheckpointError, ConfigError
+from nnctl.nn.arrays import Array
+from nnctl.nn.losses import Loss
+from nnctl.nn.metrics import Evaluation
+from nnctl.nn.network import Network
+from nnctl.train import evaluate
+
+if TYPE_CHECKING:
+    from nnctl.config.models import DataConfig
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network as a checkpoint holds it.
+
+    Attributes:
+        path: the checkpoint.
+        network: with its learned parameters.
+        criterion: the loss it was trained with.
+        config: the configuration of its run, as plain values.
+        epochs: how many it has completed; 0 if it was saved before the end of the first.
+    """
+
+    path: Path
+    network: Network
+    criterion: Loss
+    config: Mapping[str, Any]
+    epochs: int
+
+    @classmethod
+    def load(cls, source: Path | str | None = None) -> Model:
+        """Read a network from a run directory, whose best checkpoint is taken, or from a checkpoint file.
+
+        Args:
+            source: the directory or the file; None means the newest run in `runs/` that has finished an epoch.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        path = rundir.find_checkpoint(None if source is None else Path(source))
+        return cls.from_checkpoint(checkpoint.load(path), path)
+
+    @classmethod
+    def from_checkpoint(cls, saved: Checkpoint, path: Path) -> Model:
+        """Build the network of a checkpoint that has been read from `path`.
+
+        Raises:
+            CheckpointError: its configuration and its arrays do not fit together.
+        """
+        try:
+            network, criterion = _network(saved)
+        except (KeyError, TypeError, ValueError, IndexError, ConfigError) as error:
+            # whatever the entry was, it is not one that describes the arrays
+            what = f"{path}: its configuration does not fit its arrays"
+            raise CheckpointError(what, "use another checkpoint") from error
+        return cls(path, network, criterion, saved.config, saved.state.epoch)
+
+    @property
+    def dataset(self) -> str:
+        """Which images it was trained on, a name in the catalogue; raises CheckpointError if that is not recorded."""
+        try:
+            name = self.config["data"]["dataset"]
+            if isinstance(name, str) and name in CATALOG:
+                return name
+        except (KeyError, TypeError):
+            pass
+        raise CheckpointError(f"{self.path}: does not say which images it was trained on", "use another checkpoint")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What its ten outputs stand for."""
+        return CATALOG[self.dataset].classes
+
+    @property
+    def data(self) -> DataConfig:
+        """The section `data` of its configuration; raises CheckpointError if nobody can have trained with that.
+
+        A library checks it that is slow to import, and those who ask for no dataset need not wait for it.
+        """
+        from nnctl.config import from_mapping
+
+        try:
+            return from_mapping(self.config, str(self.path)).data
+        except ConfigError as error:
+            hint = "use another checkpoint, or the version of nnctl that wrote it"
+            raise CheckpointError(error.message, hint, error.details) from error
+
+    def predict(self, images: ArrayLike) -> Array:
+        """What the network makes of images: with softmax the probability of each class.
+
+        Args:
+            images: pixels between 0 (black) and 1 (white), one image (28, 28) or (784,), or a batch of them.
+
+        Returns:
+            (C,) for one image, (N, C) for a batch.
+
+        Raises:
+            ArgumentError: they are no such images.
+            CheckpointError: the weights are too large to compute with.
+        """
+        probs = self.network.predict(images)
+        if not np.isfinite(probs).all():
+            raise self._not_finite()
+        return probs
+
+    def evaluate(self, examples: Examples) -> Evaluation:
+        """Let it predict every example; raises CheckpointError where its weights are too large to compute with."""
+        result = evaluate(self.network, examples, self.criterion)
+        if not math.isfinite(result.loss):  # as it is wherever one of the outputs is not
+            raise self._not_finite()
+        return result
+
+    def _not_finite(self) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path}: its outputs are not finite numbers",
+            "its weights are too large: use another checkpoint, or train again with a lower learning rate",
+        )
+
+
+def _network(saved: Checkpoint) -> tuple[Network, Loss]:
+    """Build the network that a checkpoint describes; memory is only set aside for as many numbers as it holds."""
+    described = saved.config["network"]
+    widths = (math.prod(build.IMAGE_SHAPE), *described["hidden"], build.CLASSES)
+    size = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(widths))
+    if size > sum(array.size for array in saved.state.params.values()):
+        raise ArgumentError("the arrays are too small")
+    criterion = build.criterion(saved.config["loss"], described.get("output"))
+    network = build.network(described["hidden"], described["activation"], criterion.output)
+    network.load(saved.state.params)
+    return network, criterion
