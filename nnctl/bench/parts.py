@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -11,11 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.data.augment import Deformer
-from nnctl.data.examples import Examples, batches
-from nnctl.nn import Array
-from nnctl.nn.network import Network, Workspace
-from nnctl.train import Training
+from nnctl.data.examples import Examples
+from nnctl.nn.arrays import Array, Labels
+from nnctl.train import Trainer
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ class Place(NamedTuple):
     """Where in a step time is spent.
 
     Attributes:
-        phase: "data", "deformation", "forward", "loss", "accuracy", "loss gradient", "backward" or "optimizer".
+        phase: "data", "augmentation", "forward", "loss", "accuracy", "loss gradient", "backward" or "optimizer".
         layer: whose forward or backward operation it is; None in the other phases.
         of: which gradients a layer with parameters works out backwards, "params" or "inputs"; None elsewhere.
     """
@@ -34,7 +33,7 @@ class Place(NamedTuple):
     of: str | None = None
 
 
-DATA, DEFORMATION = Place("data"), Place("deformation")
+DATA, AUGMENTATION = Place("data"), Place("augmentation")
 LOSS, ACCURACY, LOSS_GRADIENT = Place("loss"), Place("accuracy"), Place("loss gradient")
 OPTIMIZER = Place("optimizer")
 
@@ -54,68 +53,60 @@ class Part:
     share: float
 
 
-def clocked_steps(training: Training, examples: Examples, order: NDArray[np.intp]) -> list[Part]:
-    """Train on the examples in this order with a clock read between the parts of a step.
+def clocked_steps(trainer: Trainer, examples: Examples, steps: int) -> list[Part]:
+    """Take so many of a trainer's steps with a clock read after each operation of which they are made.
 
-    Step by step it does what `fit` does, and leaves the same bits in the network.
-
-    Args:
-        training: the state to go on from; it is changed.
-        examples: to learn from.
-        order: indices of examples, as many as make whole batches.
+    The steps are the trainer's own, and leave the bits in the network that they always leave.
     """
-    plan, network = training.plan, training.plan.network
     places: list[Place] = []
-    stamps: list[float] = []
+    stamps = [time.perf_counter()]
 
     def lap(place: Place) -> None:
         places.append(place)
         stamps.append(time.perf_counter())
 
-    deform = None
-    if plan.deformation is not None:
-        deformer = Deformer(plan.deformation, training.generators["deformation"], plan.batch_size, network.dtype)
-
-        def deform(images: NDArray[np.uint8]) -> Array:
-            lap(DATA)
-            return deformer(images)
-
-    work = Workspace(network, plan.batch_size)
-    began = time.perf_counter()
-    with _clock_on_layers(network, lap):
-        for x, labels in batches(examples, order, plan.batch_size, network.dtype, deform):
-            lap(DATA if deform is None else DEFORMATION)
-            logits = network.forward(x, work, training.generators["dropout"])
-            loss, probs = plan.criterion.forward(logits, labels, out=work.probs)
-            lap(LOSS)
-            training.totals.add(loss, probs, labels)
+    with _clocks(trainer, lap):
+        for x, labels in itertools.islice(_endless(trainer, examples), steps):
+            lap(DATA if trainer.augmenter is None else AUGMENTATION)
+            trainer.totals.add(*trainer.step(x, labels), labels)
             lap(ACCURACY)
-            dlogits = plan.criterion.backward(probs, labels, out=probs)
-            lap(LOSS_GRADIENT)
-            network.backward(dlogits, work)
-            plan.optimizer.step(network.params, network.grads, lr=plan.schedule(training.step))
-            training.step += 1
-            lap(OPTIMIZER)
-    return _parts(list(dict.fromkeys(places)), np.diff([began, *stamps]))
+    return _parts(list(dict.fromkeys(places)), np.diff(stamps))
+
+
+def _endless(trainer: Trainer, examples: Examples) -> Iterator[tuple[Array, Labels]]:
+    while True:
+        trainer.batch = 0
+        yield from trainer.batches(examples)
 
 
 @contextlib.contextmanager
-def _clock_on_layers(network: Network, lap: Callable[[Place], None]) -> Iterator[None]:
-    """For a while, let every operation of every layer end with a look at the clock."""
-    clocked = []
+def _clocks(trainer: Trainer, lap: Callable[[Place], None]) -> Iterator[None]:
+    """For a while, let every operation of a step end with a look at the clock."""
+    clocked: list[tuple[object, str]] = []
+
+    def clock(owner: object, operation: str, place: Place) -> None:
+        setattr(owner, operation, _then_lap(getattr(owner, operation), lap, place))
+        clocked.append((owner, operation))
+
+    network = trainer.network
+    with_parameters = {name.partition(".")[0] for name in network.named(network.params)}
     for name, layer in zip(network.names, network.layers, strict=True):
-        places = {"forward": Place("forward", name), "backward": Place("backward", name)}
-        if layer.parameter_shapes():
-            places["backward_params"] = Place("backward", name, "params")
-            places["backward"] = Place("backward", name, "inputs")
-        for operation, place in places.items():
-            setattr(layer, operation, _then_lap(getattr(layer, operation), lap, place))
-            clocked.append((layer, operation))
+        trained = name in with_parameters
+        clock(layer, "forward", Place("forward", name))
+        clock(layer, "backward", Place("backward", name, "inputs" if trained else None))
+        if trained:
+            clock(layer, "backward_params", Place("backward", name, "params"))
+    clock(trainer.criterion, "forward", LOSS)
+    clock(trainer.criterion, "backward", LOSS_GRADIENT)
+    clock(trainer.optimizer, "step", OPTIMIZER)
+    if trainer.augmenter is not None:  # the images have been gathered when it is called
+        trainer.augmenter.distort = _after_lap(trainer.augmenter.distort, lap, DATA)  # type: ignore[method-assign]
+        clocked.append((trainer.augmenter, "distort"))
     try:
         yield
     finally:
-        for layer, operation in clocked:
-            delattr(layer, operation)  # the class's own is seen again
+        for owner, operation in clocked:
+            delattr(owner, operation)  # the class's own is seen again
 
 
 def _then_lap(operation: Callable[..., T], lap: Callable[[Place], None], place: Place) -> Callable[..., T]:
@@ -123,6 +114,14 @@ def _then_lap(operation: Callable[..., T], lap: Callable[[Place], None], place: 
         result = operation(*args, **kwargs)
         lap(place)
         return result
+
+    return clocked
+
+
+def _after_lap(operation: Callable[..., T], lap: Callable[[Place], None], place: Place) -> Callable[..., T]:
+    def clocked(*args: Any, **kwargs: Any) -> T:
+        lap(place)
+        return operation(*args, **kwargs)
 
     return clocked
 
