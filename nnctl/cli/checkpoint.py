@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnctl.cli import console, options
+from nnctl.cli.types import PATH
 from nnctl.errors import CheckpointError
 from nnctl.storage import durable
 
@@ -21,7 +22,7 @@ def checkpoint() -> None:
 
 
 @options.command(checkpoint, name="info", examples="nnctl checkpoint info")
-@click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=options.PATH)
+@click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=PATH)
 @options.as_json
 def info(target: Path | None, as_json: bool) -> None:
     """Show what a checkpoint holds; by default the best one of the newest run."""
@@ -30,38 +31,38 @@ def info(target: Path | None, as_json: bool) -> None:
 
     path = rundir.find_checkpoint(target)
     loaded = _load(path)
-    meta = loaded.meta
-    arrays = {name: list(array.shape) for name, array in loaded.arrays().items()}
+    state, environment = loaded.state, loaded.environment
+    arrays = {name: list(array.shape) for name, array in state.arrays().items()}
     report: dict[str, Any] = {
         "checkpoint": str(path),
         "format_version": checkpoints.FORMAT_VERSION,
-        "epoch": meta.epoch,
-        "step": meta.step,
-        "batch": meta.batch,
-        "best": meta.best,
+        "epoch": state.epoch,
+        "step": state.step,
+        "batch": state.batch,
+        "best": state.best,
         "digest": loaded.digest(),
         "arrays": arrays,
-        "about": meta.about,
+        "about": environment,
     }
     if as_json:
-        console.result_json(report | {"config": meta.config, "history": meta.history})
+        console.result_json(report | {"config": loaded.config, "history": state.history})
         return
-    position = f" and {meta.batch} batches" if meta.batch else ""
+    position = f" and {state.batch} batches" if state.batch else ""
     console.result(f"checkpoint  {console.printable(path)}")
     console.result(f"digest      {report['digest']}")
-    version = console.printable(f"{meta.about.get('nnctl')!s:.20}")
-    console.result(f"trained     {meta.epoch} epochs{position}, {meta.step:,} steps, by nnctl {version}")
-    if meta.best:
+    version = console.printable(f"{environment.get('nnctl')!s:.20}")
+    console.result(f"trained     {state.epoch} epochs{position}, {state.step:,} steps, by nnctl {version}")
+    if state.best:
         console.result(
-            f"best        epoch {meta.best['epoch']}: validation accuracy {100 * meta.best['accuracy']:.2f} %, "
-            f"loss {meta.best['loss']:.4f}"
+            f"best        epoch {state.best['epoch']}: validation accuracy {100 * state.best['accuracy']:.2f} %, "
+            f"loss {state.best['loss']:.4f}"
         )
     for name, shape in arrays.items():
         console.result(f"array       {console.printable(name)} ({', '.join(map(str, shape))})")
 
 
 @options.command(checkpoint, name="verify", examples="nnctl checkpoint verify runs/*/checkpoints/*.npz")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=options.PATH)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
 @options.as_json
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of checkpoints; a run directory stands for all that it holds."""
@@ -87,7 +88,7 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
 
 
 @options.command(checkpoint, name="digest", examples="nnctl checkpoint digest")
-@click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=options.PATH)
+@click.argument("target", metavar="[RUN|CHECKPOINT]", required=False, type=PATH)
 def digest(target: Path | None) -> None:
     """Print the SHA-256 of the state of learning in a checkpoint, or in each one of a run.
 
@@ -105,9 +106,9 @@ def digest(target: Path | None) -> None:
 
 def _load(path: Path) -> Checkpoint:
     """Read a checkpoint, and see whether the network that it describes is the one whose arrays it holds."""
-    from nnctl import build
     from nnctl import checkpoint as checkpoints
+    from nnctl.model import Model
 
     loaded = checkpoints.load(path)
-    build.trained_network(loaded, str(path))
+    Model.from_checkpoint(loaded, path)
     return loaded

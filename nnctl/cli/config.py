@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nnctl.cli import console, options
+from nnctl.cli.types import FILE, PATH
 from nnctl.errors import ConfigError
 
 
@@ -34,7 +35,7 @@ def show(*, config_path: Path | None, overrides: tuple[str, ...], origin: bool, 
 
 
 @options.command(config, name="check", examples="nnctl config check configs/mnist.yaml configs/tiny.toml")
-@click.argument("paths", metavar="CONFIG...", nargs=-1, required=True, type=options.PATH)
+@click.argument("paths", metavar="CONFIG...", nargs=-1, required=True, type=PATH)
 def check(paths: tuple[Path, ...]) -> None:
     """Validate configuration files, whatever the NNCTL_* variables say; every mistake of every file is reported."""
     from nnctl.config import load
@@ -64,7 +65,7 @@ def schema() -> None:
 
 
 @options.command(config, name="init", examples="nnctl config init my.yaml")
-@click.argument("file", metavar="[FILE]", required=False, type=options.FILE)
+@click.argument("file", metavar="[FILE]", required=False, type=FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def init(file: Path | None, force: bool) -> None:
     """Write a commented starter configuration to FILE, or print it."""

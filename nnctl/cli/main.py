@@ -14,7 +14,7 @@ import click
 
 from nnctl import __version__
 from nnctl.cli import console, signals
-from nnctl.errors import NnctlError, StoppedError, StorageError
+from nnctl.errors import NnctlError, OfflineError, RunInUseError, RunUsedError, StoppedError, StorageError
 
 EXIT_INTERNAL = 1
 EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
@@ -31,6 +31,15 @@ COMMANDS = {
     "checkpoint": "Inspect and verify checkpoints.",
     "bench": "Measure how fast a network trains here.",
 }
+
+
+HINTS: dict[type[NnctlError], str] = {
+    RunUsedError: "continue it with --resume, or choose another --run-dir",
+    RunInUseError: "wait for it, or choose another --run-dir",
+    OfflineError: "leave out --offline, NNCTL_DATA_OFFLINE or data.offline once, or say where the files are with "
+    "--data-dir",
+}
+"""What to do, where the library's own hint cannot name an option."""
 
 
 class Commands(click.Group):
@@ -110,7 +119,7 @@ def _report(error: BaseException) -> int:
     match error:
         case NnctlError():
             title = "" if isinstance(error, StoppedError) else "error"
-            console.error(error.message, error.hint, error.details, title)
+            console.error(error.message, HINTS.get(type(error), error.hint), error.details, title)
             return error.exit_code
         case click.exceptions.Exit():
             return error.exit_code

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnctl.cli import console
-from nnctl.errors import CheckpointError, ConfigError
+from nnctl.cli.types import PATH, Threads
 
 if TYPE_CHECKING:
-    from nnctl.config.models import DataConfig
-    from nnctl.data.datasets import Dataset
-    from nnctl.data.examples import Examples
-    from nnctl.train import Evaluation
-
-
-class Threads(click.ParamType[int | str]):
-    """A number of threads, or auto."""
-
-    name = "N|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Accept a whole number from 1 to 1024, or auto."""
-        if value == "auto":
-            return "auto"
-        try:
-            number = int(value)
-        except ValueError:
-            number = 0
-        if not 1 <= number <= 1024:
-            self.fail(f"{value!r} is neither auto nor a whole number from 1 to 1024", param, ctx)
-        return number
-
-
-class AnyPath(click.Path):
-    """A path that is not empty, as that of an unset shell variable is; it would stand for the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Accept any other path: whether it can be read is found out, and told, on reading."""
-        if not os.fspath(value):
-            self.fail("a path cannot be empty", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-PATH = AnyPath(path_type=Path, readable=False)
-FILE = AnyPath(path_type=Path, readable=False, dir_okay=False)
-FOLDER = AnyPath(path_type=Path, readable=False, file_okay=False)
+    from nnctl.config.models import Config, DataConfig
+    from nnctl.data import Dataset
+    from nnctl.model import Model
 
 
 def command(
@@ -110,14 +74,47 @@ def export_command(sample: str, data: DataConfig) -> str:
     return shlex.join(words)
 
 
+def load_config(path: Path | None, overrides: Sequence[str] = (), settings: dict[str, object] | None = None) -> Config:
+    """Gather the configuration, and make NumPy ready for it: from here on it may be imported."""
+    from nnctl import blas
+    from nnctl.config import load
+
+    config = load(path, overrides, settings).config
+    blas.configure(config.train.threads, config.largest_product)
+    check_kernel()
+    return config
+
+
+def data_config(data_dir: Path | None, offline: bool | None = None, dataset: str | None = None) -> DataConfig:
+    """Which dataset, where its files lie, and whether the network may be used, by the usual precedence."""
+    from nnctl.config import load
+
+    overrides = [f"data.dataset={dataset}"] if dataset else []
+    return load(None, overrides, settings(data_dir, offline)).config.data
+
+
+def check_kernel() -> None:
+    """See whether NumPy multiplies as it should; if a kernel that was forced does not, start again without it."""
+    from nnctl import blas, environment
+
+    if environment.products_are_right():
+        return
+    if os.environ.get(blas.KERNEL_VARIABLE) != blas.AVX512_KERNEL:
+        raise RuntimeError("the matrix products of this NumPy are wrong")
+    os.environ[blas.KERNEL_VARIABLE] = blas.AVX2_KERNEL
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def load_dataset(data: DataConfig, *, quiet: bool) -> Dataset:
     """Fetch what is missing, check and read the dataset; say loudly if synthetic digits stand in for MNIST."""
-    from nnctl.data import datasets
+    from nnctl.data import load_dataset as load
 
     with console.byte_bars(shown=not quiet) as progress:
-        dataset = datasets.load(
+        dataset = load(
             data.dataset,
-            Path(data.dir),
+            data.dir,
+            validation=data.validation,
+            limit=data.train_limit,
             offline=data.offline,
             mirrors=mirrors(),
             progress=progress,
@@ -129,80 +126,15 @@ def load_dataset(data: DataConfig, *, quiet: bool) -> Dataset:
     return dataset
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network as a checkpoint holds it.
-
-    Attributes:
-        path: the checkpoint.
-        config: the configuration of its run, as plain values.
-        dataset: which images it was trained on.
-        answers: lets it answer every example, whatever comes of it.
-    """
-
-    path: Path
-    config: Mapping[str, Any]
-    dataset: str
-    answers: Callable[[Examples], Evaluation]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """What its ten outputs stand for."""
-        from nnctl.data.classes import CLASS_NAMES
-
-        return CLASS_NAMES[self.dataset]
-
-    def data(self) -> DataConfig:
-        """The section `data` of its configuration; raises CheckpointError if nobody can have trained with that.
-
-        A library checks it that is slow to import, and those who ask for no dataset need not wait for it.
-        """
-        from nnctl.config import from_mapping
-
-        try:
-            return from_mapping(self.config, str(self.path)).data
-        except ConfigError as error:
-            raise CheckpointError(
-                error.message, "use another checkpoint, or the version of nnctl that wrote it"
-            ) from error
-
-    def evaluate(self, examples: Examples) -> Evaluation:
-        """Let it answer every example; raises CheckpointError where its weights are too large to compute with."""
-        result = self.answers(examples)
-        if not math.isfinite(result.loss):  # as it is wherever one of the outputs is not
-            raise CheckpointError(
-                f"{self.path}: its outputs are not finite numbers",
-                "its weights are too large: use another checkpoint, or train again with a lower learning rate",
-            )
-        return result
-
-
-def load_network(target: Path | None) -> Trained:
-    """Read a network from a run or a checkpoint, the newest run by default; say so if it has never been trained.
+def load_model(target: Path | None) -> Model:
+    """Read a network from a run or a checkpoint, the newest run by default; say so if it has hardly been trained.
 
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    from nnctl import build, checkpoint, rundir
-    from nnctl.train import evaluate
+    from nnctl.model import Model
 
-    path = rundir.find_checkpoint(target)
-    saved = checkpoint.load(path)
-    network, criterion = build.trained_network(saved, str(path))
-    dataset = _dataset(saved.meta.config, path)
-    if saved.meta.best is None and saved.meta.epoch == 0:
-        console.warning(f"{path}: was saved before the end of its first epoch")
-    return Trained(path, saved.meta.config, dataset, functools.partial(evaluate, network, criterion))
-
-
-def _dataset(config: Mapping[str, Any], path: Path) -> str:
-    """The name of the dataset in the configuration of a checkpoint."""
-    from nnctl.data.classes import CLASS_NAMES
-
-    try:
-        name = config["data"]["dataset"]
-        if isinstance(name, str) and name in CLASS_NAMES:
-            return name
-    except (KeyError, TypeError):
-        pass
-    raise CheckpointError(f"{path}: does not say which images it was trained on", "use another checkpoint")
+    model = Model.load(target)
+    if model.epochs == 0:
+        console.warning(f"{model.path}: was saved before the end of its first epoch")
+    return model

@@ -5,115 +5,137 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nnctl.cli import console, options
+from nnctl.logs.listener import Listener, Start
 
 if TYPE_CHECKING:
-    from nnctl.config import Config
-    from nnctl.data.datasets import Dataset
-    from nnctl.rundir import RunDir
-    from nnctl.train import EpochReport, Evaluation, Training
-
-T = TypeVar("T")
+    from nnctl.run import Result
+    from nnctl.train import EpochReport, Step
 
 
-class TrainingBar:
+class TrainingProgress(Listener):
     """One bar for a whole training on a terminal, with lines written above it; elsewhere the lines alone.
 
     Args:
-        done, total: steps done already and in all.
-        shown: whether to show anything.
+        shown: whether to show anything but warnings.
+
+    Attributes:
+        directory: of the run, once it has started.
     """
 
-    def __init__(self, done: int, total: int, *, shown: bool) -> None:
+    def __init__(self, *, shown: bool) -> None:
+        self.directory: Path | None = None
         self._shown = shown
+        self._epochs = 0
         self._bar: Any = None
-        if shown and console.is_terminal(sys.stderr):
-            from tqdm import tqdm
 
-            ascii_only = not console.speaks_unicode(sys.stderr)
-            self._bar = tqdm(desc="training", initial=done, total=total, leave=False, ascii=ascii_only, unit="step")
-
-    def __enter__(self) -> TrainingBar:
+    def __enter__(self) -> TrainingProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
-    def watch(self, batches: Iterable[T]) -> Iterable[T]:
-        """Pass the batches of an epoch on, moving the bar by one for each."""
-        return batches if self._bar is None else self._moving(batches)
+    def on_start(self, start: Start) -> None:
+        """Say what is about to learn from what, head the table of epochs, and draw the bar."""
+        self.directory = start.directory
+        self._epochs = start.config.train.epochs
+        if not self._shown:
+            return
+        announce(start)
+        if console.is_terminal(sys.stderr):
+            from tqdm import tqdm
 
-    def _moving(self, batches: Iterable[T]) -> Iterator[T]:
-        for batch in batches:
-            yield batch
+            trainer = start.trainer
+            total = self._epochs * -(-len(start.dataset.train) // trainer.batch_size)
+            ascii_only = not console.speaks_unicode(sys.stderr)
+            self._bar = tqdm(
+                desc="training", initial=trainer.steps, total=total, leave=False, ascii=ascii_only, unit="step"
+            )
+
+    def on_step(self, step: Step) -> None:  # noqa: ARG002
+        """Move the bar."""
+        if self._bar is not None:
             self._bar.update()
 
-    def write(self, line: str) -> None:
-        """Write a line to standard error, above the bar."""
+    def on_epoch(self, report: EpochReport) -> None:
+        """Write a line of the table, above the bar."""
+        line = row(report, self._epochs)
         if self._bar is not None:
             with contextlib.suppress(OSError):  # the terminal is gone
                 self._bar.write(line, file=sys.stderr)
         elif self._shown:
             console.note(line)
 
+    def on_end(self) -> None:
+        """Take the bar away, before the result is measured."""
+        self._close()
 
-def announce(config: Config, training: Training, dataset: Dataset, examples: int, validation: int) -> None:
+    def on_warning(self, message: str) -> None:
+        """Say it, whether or not anything else is shown."""
+        console.warning(message)
+
+
+def announce(start: Start) -> None:
     """Say what is about to learn from what, and head the table of epochs."""
     from nnctl import build
 
+    dataset, trainer, described = start.dataset, start.trainer, start.config.network
     console.note(
-        f"{dataset.name}: {examples:,} images to train on, {validation:,} to validate, {len(dataset.test_images):,} "
-        f"to test\nnetwork: {build.sizes(config.network.hidden)}, {config.network.activation}, "
-        f"{training.plan.network.params.size:,} parameters"
+        f"{dataset.name}: {len(dataset.train):,} images to train on, {len(dataset.validation):,} to validate, "
+        f"{len(dataset.test):,} to test\nnetwork: {build.sizes(described.hidden)}, {described.activation}, "
+        f"{trainer.network.params.size:,} parameters"
     )
-    if training.step:
-        console.note(f"resuming after step {training.step:,}; epochs completed: {training.epoch}")
-    if training.finished:
+    if trainer.steps:
+        console.note(f"resuming after step {trainer.steps:,}; epochs completed: {trainer.epoch}")
+    if trainer.finished(start.config.train.epochs):
         console.note("nothing is left to train: ask for more with --set train.epochs=N")
         return
     console.note("\n  epoch    loss  accuracy  val loss  val accuracy    images/s")
 
 
 def row(report: EpochReport, epochs: int) -> str:
-    """One epoch as a line of the table; a star marks the best so far."""
+    """Give one epoch as a line of the table; a star marks the best so far."""
     validation = f"{'-':>8}  {'-':>12}"
     if report.validation_loss is not None and report.validation_accuracy is not None:
         validation = f"{report.validation_loss:8.4f}  {100 * report.validation_accuracy:10.2f} %"
     epoch = f"{report.epoch}/{epochs}"
-    rate = f"{report.images_per_second:,.0f}"
+    rate = f"{report.images_per_second:,.0f}" if report.images_per_second else "-"
     loss = f"{report.loss:6.4f}" if report.loss < 100 else f"{report.loss:6.0f}"
     line = f"{epoch:>7}  {loss}  {100 * report.accuracy:6.2f} %  {validation}  {rate:>10}"
     return f"{line}  *" if report.best else line
 
 
-def summarize(
-    config: Config, run: RunDir, dataset: Dataset, training: Training, result: Evaluation, *, seconds: float
-) -> None:
+def summarize(result: Result) -> None:
     """The result: how good it is, where it lies, and what to do with it."""
-    which = f"best epoch, {training.best['epoch']}" if training.best else f"epoch {training.epoch}"
-    of_synthetic = " (synthetic digits, not MNIST)" if dataset.name == "synthetic" else ""
+    best, test = result.metadata["best"], result.test
+    which = f"best epoch, {best['epoch']}" if best else f"epoch {result.metadata['epochs']}"
+    of_synthetic = " (synthetic digits, not MNIST)" if result.metadata["dataset"] == "synthetic" else ""
     console.result(
-        f"test accuracy {100 * result.accuracy:.2f} %{of_synthetic}: {result.errors:,} of {len(result.labels):,} wrong "
-        f"({which}), in {seconds:.1f} s"
+        f"test accuracy {100 * test.accuracy:.2f} %{of_synthetic}: {test.errors:,} of {len(test.labels):,} wrong "
+        f"({which}), in {result.seconds:.1f} s"
     )
-    console.result(f"run           {console.printable(run.path)}")
-    console.result(f"next          {_next(config, run)}")
+    console.result(f"run           {console.printable(result.directory)}")
+    console.result(f"next          {_next(result)}")
 
 
-def _next(config: Config, run: RunDir) -> str:
+def _next(result: Result) -> str:
     """Commands to paste: a picture from the same data, and this network's reading of it."""
     from nnctl.errors import CheckpointError
-    from nnctl.rundir import find_checkpoint
+    from nnctl.rundir import RunDir, find_checkpoint
 
-    predict = ["nnctl", "predict", "digit.png"]
+    predict, run = ["nnctl", "predict", "digit.png"], RunDir(result.directory)
     try:
         taken = find_checkpoint(None) in (run.best, run.last)
     except CheckpointError:  # this run lies elsewhere, and there is no other
         taken = False
     if not taken:
-        predict += ["--checkpoint", str(run.path)]
-    return f"{options.export_command('test:7', config.data)} && {shlex.join(predict)}"
+        predict += ["--checkpoint", str(result.directory)]
+    return f"{options.export_command('test:7', result.config.data)} && {shlex.join(predict)}"
