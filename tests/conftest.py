@@ -12,11 +12,9 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from nnctl import build, checkpoint
-from nnctl.data import datasets
-from nnctl.data.examples import Examples
+from nnctl.data import datasets, load_dataset
 from nnctl.errors import NnctlError
-from nnctl.train import evaluate
+from nnctl.model import Model
 from tests.support.files import ROOT
 from tests.support.process import Nnctl, run_nnctl
 
@@ -67,7 +65,7 @@ def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         datasets.fetch("mnist", directory, [mirror])
         return directory
     try:
-        datasets.load("mnist", ROOT / "data", offline=True)
+        load_dataset("mnist", ROOT / "data", offline=True)
     except NnctlError:
         pytest.skip("needs the real MNIST: run `nnctl data fetch` first, or set MNIST_MIRROR to the URL of a mirror")
     return ROOT / "data"
@@ -93,10 +91,10 @@ def default_run(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def default_model(default_run: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.intp]]:
     """What the default network reads: pixels (N, 28, 28) uint8 -> labels (N,)."""
-    path = default_run / "checkpoints" / "best.npz"
-    network, criterion = build.trained_network(checkpoint.load(path), str(path))
+    model = Model.load(default_run)
 
     def predict(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
-        return evaluate(network, criterion, Examples(pixels, np.zeros(len(pixels), np.intp))).predictions
+        predictions: NDArray[np.intp] = model.predict(pixels / np.float32(255)).argmax(axis=1)
+        return predictions
 
     return predict

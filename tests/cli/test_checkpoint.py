@@ -111,7 +111,7 @@ def test_the_newest_run_is_meant_unless_another_is_named(command: str, cli: Cli,
 
 def test_looking_needs_neither_the_data_nor_the_lock(cli: Cli, own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(own_run.rglob("*"))
-    monkeypatch.setattr("nnctl.data.datasets.load", None)
+    monkeypatch.setattr("nnctl.data.datasets.load_dataset", None)
     with filelock.FileLock(own_run / ".lock"):
         for command in ("info", "digest", "verify"):
             assert cli("checkpoint", command, own_run)[0] == 0

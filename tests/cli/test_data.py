@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, idx
 from nnctl.data.cache import DataFile
-from nnctl.data.sources import DATASETS
+from nnctl.data.catalog import CATALOG
 from tests.support.cli import Cli, Terminal
 from tests.support.datasets import NAMES, small
 
@@ -36,8 +36,8 @@ def mirror(arrays: dict[str, NDArray[np.uint8]], httpserver: HTTPServer, monkeyp
         files.append(DataFile(name, *identity))
         httpserver.expect_request(f"/good/{name}.gz").respond_with_data(packed)
     a, b, c, d = files
-    source = dataclasses.replace(DATASETS["mnist"], files=(a, b, c, d), mirrors=())
-    monkeypatch.setitem(DATASETS, "mnist", source)
+    source = dataclasses.replace(CATALOG["mnist"], files=(a, b, c, d), mirrors=())
+    monkeypatch.setitem(CATALOG, "mnist", source)
     return httpserver
 
 
@@ -194,7 +194,7 @@ def test_export_replaces_samples_but_nobodys_own_drawing(cli: Cli, drawn_dir: Pa
 
 
 def test_export_tells_programs_what_it_saved(cli: Cli, drawn_dir: Path) -> None:
-    labels = datasets.load("synthetic", drawn_dir).test_labels
+    labels = datasets.load_dataset("synthetic", drawn_dir).test.labels
     code, out, err = cli(
         "data", "export", "test:9999", "digit.png", "--dataset", "synthetic", "--data-dir", drawn_dir, "--json"
     )

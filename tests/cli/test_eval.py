@@ -43,7 +43,7 @@ def recomputed(run: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) 
 
 @pytest.fixture(scope="module")
 def drawn(drawn_dir: Path) -> datasets.Dataset:
-    return datasets.load("synthetic", drawn_dir)
+    return datasets.load_dataset("synthetic", drawn_dir, validation=0)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def report(cli: Cli, small_run: Path, drawn_dir: Path) -> dict[str, Any]:
 def test_the_numbers_are_those_of_a_plain_recomputation(
     report: dict[str, Any], small_run: Path, drawn: datasets.Dataset
 ) -> None:
-    plain = recomputed(small_run, drawn.test_images, drawn.test_labels)
+    plain = recomputed(small_run, drawn.test.images, drawn.test.labels)
     confusion = np.zeros((10, 10), int)
     np.add.at(confusion, (plain.labels, plain.predictions), 1)
     assert report["loss"] == pytest.approx(plain.loss, rel=1e-5)
@@ -107,9 +107,9 @@ def test_each_split_is_that_of_the_run(
 ) -> None:
     _, out, _ = cli("eval", small_run, "--data-dir", drawn_dir, "--split", split, "--json")
     parts = {
-        "test": (drawn.test_images, drawn.test_labels),
-        "validation": (drawn.train_images[-500:], drawn.train_labels[-500:]),
-        "train": (drawn.train_images[:2000], drawn.train_labels[:2000]),
+        "test": (drawn.test.images, drawn.test.labels),
+        "validation": (drawn.train.images[-500:], drawn.train.labels[-500:]),
+        "train": (drawn.train.images[:2000], drawn.train.labels[:2000]),
     }
     plain = recomputed(small_run, *parts[split])
     report = json.loads(out)
@@ -126,7 +126,7 @@ def test_the_worst_mistakes_can_be_exported_and_looked_at(
     assert command
     code, said, err = cli(*shlex.split(command[1]))
     assert (code, err) == (0, "")
-    worst = re.search(r"worst mistakes.*\n.* is (\d) \(.*\), read as (\d) ", out)
+    worst = re.search(r"worst errors.*\n.* is (\d) \(.*\), read as (\d) ", out)
     assert worst
     label, prediction = worst.groups()
     assert said.endswith(f"which is {label}\n")
@@ -170,7 +170,7 @@ def test_an_accuracy_as_high_as_asked_for_is_enough(
         probs = np.eye(10, dtype=np.float32)[(right + (np.arange(10_000) < errors)) % 10]
         return Evaluation(0.5, probs, right)
 
-    monkeypatch.setattr("nnctl.train.evaluate", answered)
+    monkeypatch.setattr("nnctl.model.evaluate", answered)
     left, out, err = cli("eval", own_run, "--fail-under", threshold, "--quiet")
     assert left == code, err
     assert f"{errors:,} of 10,000 wrong" in out
@@ -228,11 +228,11 @@ def test_a_checkpoint_is_enough_wherever_it_lies(cli: Cli, small_run: Path, draw
 def test_a_network_that_has_never_been_trained_is_told_from_one_without_validation(
     command: str, epoch: int, cli: Cli, own_run: Path, drawn: datasets.Dataset
 ) -> None:
-    Image.fromarray(drawn.test_images[0]).save("digit.png")
+    Image.fromarray(drawn.test.images[0]).save("digit.png")
     last = own_run / "checkpoints" / "last.npz"
     saved = checkpoint.load(last)
     last.with_name("best.npz").unlink()
-    checkpoint.save(last, dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, epoch=epoch, best=None)))
+    checkpoint.save(last, dataclasses.replace(saved, state=dataclasses.replace(saved.state, epoch=epoch, best=None)))
     code, out, err = cli(*command.split())
     assert (code, len(out.splitlines())) == (0, 1)
     place = Path("runs/small/checkpoints/last.npz")

@@ -11,19 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nnctl import build, checkpoint
+from nnctl import checkpoint
 from nnctl.data import datasets
-from nnctl.data.classes import CLASS_NAMES
-from nnctl.data.examples import Examples
+from nnctl.data.catalog import CATALOG
+from nnctl.model import Model
 from nnctl.picture.decode import read_digit, to_png
-from nnctl.train import evaluate
 from tests.support.cli import Cli, Terminal
 
 
 @pytest.fixture(scope="module")
 def digits(drawn_dir: Path) -> NDArray[np.uint8]:
     """Three samples, (3, 28, 28)."""
-    return datasets.load("synthetic", drawn_dir).test_images[:3]
+    return datasets.load_dataset("synthetic", drawn_dir).test.images[:3]
 
 
 @pytest.fixture
@@ -45,10 +44,7 @@ def expected(run: Path, picture: bytes) -> NDArray[np.float32]:
 
 def outputs(run: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The ten outputs (10,) of the run's best network for (28, 28) pixels."""
-    path = run / "checkpoints" / "best.npz"
-    network, criterion = build.trained_network(checkpoint.load(path), str(path))
-    unlabelled = Examples(pixels[np.newaxis], np.zeros(1, np.intp))
-    probs: NDArray[np.float32] = evaluate(network, criterion, unlabelled).probs[0]
+    probs: NDArray[np.float32] = Model.load(run).predict(pixels / np.float32(255))
     return probs
 
 
@@ -145,14 +141,14 @@ def other_run(request: pytest.FixtureRequest, own_run: Path) -> Path:
     """The small run, as if it had learned from another dataset."""
     best = own_run / "checkpoints" / "best.npz"
     saved = checkpoint.load(best)
-    config = saved.meta.config | {"data": saved.meta.config["data"] | {"dataset": request.param}}
-    checkpoint.save(best, dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, config=config)))
+    config = {**saved.config, "data": saved.config["data"] | {"dataset": request.param}}
+    checkpoint.save(best, dataclasses.replace(saved, config=config))
     return own_run
 
 
 def names_of(run: Path) -> tuple[str, ...]:
-    dataset = checkpoint.load(run / "checkpoints" / "best.npz").meta.config["data"]["dataset"]
-    return CLASS_NAMES[dataset]
+    dataset = checkpoint.load(run / "checkpoints" / "best.npz").config["data"]["dataset"]
+    return CATALOG[dataset].classes
 
 
 @pytest.fixture

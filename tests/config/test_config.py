@@ -198,7 +198,10 @@ def test_a_wrong_seed_is_told_what_was_wanted(refusal):
         ("optimiser: {name: adam}", "my.yaml:1: optimiser: unknown key; did you mean optimizer?"),
         ("name: adam", "my.yaml:1: name: unknown key; did you mean data.augment.name?"),
         ("zzz: 3", "my.yaml:1: zzz: unknown key"),
-        ("network: {zzz: 3}", "my.yaml:1: network.zzz: unknown key; network has hidden, activation, init, dropout"),
+        (
+            "network: {zzz: 3}",
+            "my.yaml:1: network.zzz: unknown key; network has hidden, activation, init, dropout, output",
+        ),
         ("train.epochs: 3", "my.yaml:1: train.epochs: a key holds no dot; write it as a key inside a section"),
         ("optimizer: adam", "my.yaml:1: optimizer: must be a group of keys such as optimizer.name, not 'adam'"),
         ("schedule: {factor: 0}", "my.yaml:1: schedule.factor: does not apply to one_cycle; it belongs to step"),

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,8 @@ from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, drawn, idx
 from nnctl.data.cache import DataFile, Verified
-from nnctl.data.classes import CLASS_NAMES
-from nnctl.data.datasets import fetch, load, verify
-from nnctl.data.sources import DATASETS
+from nnctl.data.catalog import CATALOG, Entry
+from nnctl.data.datasets import fetch, verify
 from nnctl.errors import DataError, StorageError
 from tests.support.datasets import NAMES, small
 from tests.support.files import contents, failing
@@ -26,9 +26,19 @@ from tests.support.files import contents, failing
 TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = NAMES
 
 
-ARRAYS = {name: small(seed) for seed, name in enumerate(DATASETS)}
+def published() -> dict[str, Entry]:
+    """The datasets that have files."""
+    return {name: entry for name, entry in CATALOG.items() if entry.files}
+
+
+ARRAYS = {name: small(seed) for seed, name in enumerate(published())}
 RAW = {name: {file: idx.encode(values) for file, values in arrays.items()} for name, arrays in ARRAYS.items()}
 PACKED = {name: {file: gzip.compress(data, mtime=0) for file, data in files.items()} for name, files in RAW.items()}
+
+
+def load_dataset(name: str, directory: Path, **options: Any) -> datasets.Dataset:
+    """All training images in one: these datasets are smaller than what is held out by default."""
+    return datasets.load_dataset(name, directory, validation=0, **options)
 
 
 def sha256(data: bytes) -> str:
@@ -38,12 +48,12 @@ def sha256(data: bytes) -> str:
 @pytest.fixture(autouse=True)
 def _small_datasets(monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
     """The table, with small files in place of the real ones and mirrors that are down."""
-    for name, source in DATASETS.items():
+    for name, source in published().items():
         a, b, c, d = (
             DataFile(file, len(packed), sha256(packed), len(raw), sha256(raw) if name == "mnist" else "")
             for (file, packed), raw in zip(PACKED[name].items(), RAW[name].values(), strict=True)
         )
-        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=(a, b, c, d), mirrors=(refusing,)))
+        monkeypatch.setitem(CATALOG, name, dataclasses.replace(source, files=(a, b, c, d), mirrors=(refusing,)))
     parts = ((TRAIN, TRAIN_LABELS, 20, 0), (TEST, TEST_LABELS, 10, 1))
     monkeypatch.setattr(drawn, "PARTS", parts)
 
@@ -65,7 +75,7 @@ def put(folder: Path, name: str = "mnist", suffix: str = ".gz") -> Path:
 
 def assert_is(dataset: datasets.Dataset, name: str) -> None:
     assert dataset.name == name
-    found = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    found = (dataset.train.images, dataset.train.labels, dataset.test.images, dataset.test.labels)
     for values, expected in zip(found, ARRAYS[name].values(), strict=True):
         np.testing.assert_array_equal(values, expected)
 
@@ -75,7 +85,7 @@ def assert_is(dataset: datasets.Dataset, name: str) -> None:
 def test_files_are_used_where_they_lie_without_network(place, suffix, tmp_path):
     put(tmp_path / place, suffix=suffix)
     before = contents(tmp_path)
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
     after = contents(tmp_path)
     assert before.items() <= after.items()
     if place != "mnist" or not suffix:  # a folder of nnctl's own; into those of others nothing is written
@@ -84,26 +94,26 @@ def test_files_are_used_where_they_lie_without_network(place, suffix, tmp_path):
 
 def test_what_was_unpacked_is_kept_and_not_unpacked_again(tmp_path, monkeypatch):
     folder = put(tmp_path / "mnist")
-    load("mnist", tmp_path, offline=True)
+    load_dataset("mnist", tmp_path, offline=True)
     assert all((folder / file).read_bytes() == data for file, data in RAW["mnist"].items())
     monkeypatch.setattr("zlib.decompressobj", lambda **_: pytest.fail("unpacked again"))
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
 def test_a_kept_file_that_was_damaged_is_not_used_but_mended(tmp_path):
     folder = put(tmp_path / "mnist")
-    load("mnist", tmp_path, offline=True)
+    load_dataset("mnist", tmp_path, offline=True)
     damaged = bytearray(RAW["mnist"][TRAIN])
     damaged[1000] ^= 1
     (folder / TRAIN).write_bytes(damaged)
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
     assert (folder / TRAIN).read_bytes() == RAW["mnist"][TRAIN]
 
 
 def test_what_nothing_could_vouch_for_is_not_kept(tmp_path):
     folder = put(tmp_path / "kmnist", "kmnist")
     before = contents(folder)
-    assert_is(load("kmnist", tmp_path, offline=True), "kmnist")
+    assert_is(load_dataset("kmnist", tmp_path, offline=True), "kmnist")
     assert contents(folder) == before
 
 
@@ -111,7 +121,7 @@ def test_where_nothing_can_be_kept_digits_load_all_the_same(tmp_path):
     folder = put(tmp_path / "mnist")
     (folder / ".lock").mkdir()
     before = contents(folder)
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
     assert contents(folder) == before
 
 
@@ -119,7 +129,7 @@ def test_files_spelt_with_a_dot_are_used(tmp_path):
     put(tmp_path, suffix="")
     for file in NAMES:
         (tmp_path / file).rename(tmp_path / file.replace("-idx", ".idx"))
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
 def test_files_may_be_scattered_over_the_places(tmp_path):
@@ -127,40 +137,40 @@ def test_files_may_be_scattered_over_the_places(tmp_path):
     for file, place in zip(NAMES, ["mnist", "", "MNIST/raw", "mnist"], strict=True):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / "all" / f"{file}.gz").rename(tmp_path / place / f"{file}.gz")
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
 def test_a_good_copy_is_found_beside_a_bad_one(tmp_path):
     put(tmp_path, suffix=".gz")
     (tmp_path / TRAIN).write_bytes(b"half")
-    assert_is(load("mnist", tmp_path, offline=True), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
 @pytest.mark.parametrize(("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
 def test_the_other_datasets_are_used_where_torchvision_puts_them(name, folder, tmp_path):
     put(tmp_path / folder / "raw", name, suffix="")
     put(tmp_path / folder / "raw", name)
-    dataset = load(name, tmp_path, offline=True)
+    dataset = load_dataset(name, tmp_path, offline=True)
     assert_is(dataset, name)
-    assert dataset.class_names == CLASS_NAMES[name]
+    assert dataset.class_names == CATALOG[name].classes
     assert len(dataset.class_names) == 10
 
 
 def test_a_raw_file_whose_hash_is_not_published_is_not_trusted(tmp_path):
     put(tmp_path, "kmnist", suffix="")
     with pytest.raises(DataError, match=rf"{TRAIN} cannot be verified: only the SHA-256 of {TRAIN}\.gz is published"):
-        load("kmnist", tmp_path, offline=True)
+        load_dataset("kmnist", tmp_path, offline=True)
 
 
 def test_the_hashes_of_a_dataset_do_not_depend_on_how_it_lies_on_disk(tmp_path):
-    packed = load("mnist", put(tmp_path / "a"), offline=True)
-    raw = load("mnist", put(tmp_path / "b", suffix=""), offline=True)
+    packed = load_dataset("mnist", put(tmp_path / "a"), offline=True)
+    raw = load_dataset("mnist", put(tmp_path / "b", suffix=""), offline=True)
     assert packed.sha256 == raw.sha256 == {f"{file}.gz": sha256(PACKED["mnist"][file]) for file in NAMES}
 
 
 def test_missing_files_are_fetched_into_the_folder_of_the_dataset(good, tmp_path):
     calls: list[tuple[str, int, int]] = []
-    dataset = load("mnist", tmp_path / "new", mirrors=[good], progress=lambda *call: calls.append(call))
+    dataset = load_dataset("mnist", tmp_path / "new", mirrors=[good], progress=lambda *call: calls.append(call))
     assert_is(dataset, "mnist")
     assert {path.name for path in (tmp_path / "new" / "mnist").glob("*.gz")} == {f"{file}.gz" for file in NAMES}
     assert {call[0] for call in calls} == {f"{file}.gz" for file in NAMES}
@@ -169,15 +179,15 @@ def test_missing_files_are_fetched_into_the_folder_of_the_dataset(good, tmp_path
 def test_only_what_is_missing_is_fetched(good, httpserver, tmp_path):
     put(tmp_path / "mnist")
     (tmp_path / "mnist" / f"{TEST}.gz").unlink()
-    assert_is(load("mnist", tmp_path, mirrors=[good]), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, mirrors=[good]), "mnist")
     assert [request.path for request, _ in httpserver.log] == [f"/{TEST}.gz"]
 
 
 def test_a_mirror_given_by_the_user_comes_before_the_table(good, httpserver, tmp_path, monkeypatch):
     other = HTTPServer()
     other.start()
-    monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], mirrors=(other.url_for("/"),)))
-    load("mnist", tmp_path, mirrors=[good])
+    monkeypatch.setitem(CATALOG, "mnist", dataclasses.replace(CATALOG["mnist"], mirrors=(other.url_for("/"),)))
+    load_dataset("mnist", tmp_path, mirrors=[good])
     other.stop()
     assert len(httpserver.log) == 4
     assert other.log == []
@@ -188,14 +198,14 @@ def test_files_on_disk_do_not_load_requests(tmp_path, monkeypatch):
     put(tmp_path)
     monkeypatch.delitem(sys.modules, "requests", raising=False)
     monkeypatch.delitem(sys.modules, "nnctl.data.download", raising=False)
-    load("mnist", tmp_path)
+    load_dataset("mnist", tmp_path)
     assert "requests" not in sys.modules
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(good, tmp_path):
     put(tmp_path / "mnist")
     (tmp_path / "mnist" / f"{TRAIN}.gz").write_bytes(PACKED["mnist"][TRAIN][:-1])
-    assert_is(load("mnist", tmp_path, mirrors=[good]), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, mirrors=[good]), "mnist")
     assert (tmp_path / "mnist" / f"{TRAIN}.gz").read_bytes() == PACKED["mnist"][TRAIN]
 
 
@@ -204,7 +214,7 @@ def test_a_damaged_file_of_the_users_is_not_touched_but_named(place, good, tmp_p
     theirs = put(tmp_path / place) / f"{TRAIN}.gz"
     theirs.write_bytes(b"\x1f\x8bhalf")
     warnings: list[str] = []
-    assert_is(load("mnist", tmp_path, mirrors=[good], warn=warnings.append), "mnist")
+    assert_is(load_dataset("mnist", tmp_path, mirrors=[good], warn=warnings.append), "mnist")
     assert theirs.read_bytes() == b"\x1f\x8bhalf"
     assert warnings == [f"{theirs} has 6 bytes instead of {len(PACKED['mnist'][TRAIN]):,}; "
                         f"a good copy was fetched to {tmp_path / 'mnist'}"]  # fmt: skip
@@ -266,7 +276,7 @@ SPOILT = {
 def test_a_damaged_file_that_cannot_be_replaced_is_an_error_even_for_auto(name, spoil, tmp_path):
     spoil(put(tmp_path))
     with pytest.raises(DataError) as caught:
-        load(name, tmp_path)
+        load_dataset(name, tmp_path)
     first, file, *_ = str(caught.value).splitlines()
     assert first == f"cannot load MNIST from {tmp_path}"
     assert file.startswith(f"  {tmp_path / TRAIN}.gz ")
@@ -278,7 +288,7 @@ def test_a_gzipped_file_under_the_raw_name_says_so(tmp_path):
     spoil_packed(put(tmp_path))
     (tmp_path / TRAIN).write_bytes(PACKED["mnist"][TRAIN] + b"x")
     with pytest.raises(DataError, match="is gzipped in spite of its name: it begins with 1f 8b 08 00"):
-        load("mnist", tmp_path, offline=True)
+        load_dataset("mnist", tmp_path, offline=True)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -287,14 +297,14 @@ def test_a_named_pipe_does_not_block(tmp_path):
     (tmp_path / f"{TRAIN}.gz").unlink()
     os.mkfifo(tmp_path / f"{TRAIN}.gz")
     with pytest.raises(DataError, match="not a regular file"):
-        load("mnist", tmp_path, offline=True)
+        load_dataset("mnist", tmp_path, offline=True)
 
 
 def test_the_error_tells_the_whole_story(refusing, tmp_path):
     spoil_swap(put(tmp_path))
     (tmp_path / f"{TEST}.gz").unlink()
     with pytest.raises(DataError) as caught:
-        load("mnist", tmp_path, mirrors=["not-a-url"])
+        load_dataset("mnist", tmp_path, mirrors=["not-a-url"])
     message = str(caught.value)
     assert f"holds {TEST} of MNIST" in message
     assert f"  {TEST}.gz is missing" in message
@@ -305,18 +315,18 @@ def test_the_error_tells_the_whole_story(refusing, tmp_path):
 
 def test_a_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeypatch):
     bomb = gzip.compress(bytes(10_000_000), mtime=0)
-    a, b, c, d = DATASETS["mnist"].files
+    a, b, c, d = CATALOG["mnist"].files
     a = dataclasses.replace(a, gz_size=len(bomb), gz_sha256=sha256(bomb))
-    monkeypatch.setitem(DATASETS, "mnist", dataclasses.replace(DATASETS["mnist"], files=(a, b, c, d)))
+    monkeypatch.setitem(CATALOG, "mnist", dataclasses.replace(CATALOG["mnist"], files=(a, b, c, d)))
     (put(tmp_path) / f"{TRAIN}.gz").write_bytes(bomb)
     with pytest.raises(DataError, match="does not unpack to") as caught:
-        load("mnist", tmp_path, offline=True)
+        load_dataset("mnist", tmp_path, offline=True)
     assert "nnctl data fetch" in caught.value.hint
 
 
 def test_a_published_file_that_cannot_be_unpacked_is_refused(tmp_path):
     broken = PACKED["mnist"][TRAIN][:30] + b"????" + PACKED["mnist"][TRAIN][34:]
-    file = dataclasses.replace(DATASETS["mnist"].files[0], gz_size=len(broken), gz_sha256=sha256(broken))
+    file = dataclasses.replace(CATALOG["mnist"].files[0], gz_size=len(broken), gz_sha256=sha256(broken))
     with pytest.raises(DataError, match="cannot be unpacked") as caught:
         Verified(tmp_path / "file.gz", broken, file, gzipped=True).unpack()
     assert "nnctl data fetch" in caught.value.hint
@@ -326,60 +336,60 @@ def test_a_file_that_vanishes_once_it_is_fetched_is_an_error_with_advice(tmp_pat
     monkeypatch.setattr("nnctl.data.download.download", lambda *_, **__: None)
     with pytest.raises(DataError, match=rf"{TRAIN}\.gz vanished") as caught:
         fetch("mnist", tmp_path)
-    assert "--data-dir" in caught.value.hint
+    assert "data.dir" in caught.value.hint
 
 
 def test_offline_never_asks_a_mirror(good, httpserver, tmp_path):
     with pytest.raises(DataError, match=r"fetching is off \(data.offline is true\)"):
-        load("mnist", tmp_path, offline=True, mirrors=[good])
+        load_dataset("mnist", tmp_path, offline=True, mirrors=[good])
     assert httpserver.log == []
     assert not (tmp_path / "mnist").exists()
 
 
 def test_mnist_never_falls_back(tmp_path):
     with pytest.raises(DataError, match="cannot load MNIST"):
-        load("mnist", tmp_path)
+        load_dataset("mnist", tmp_path)
     assert not (tmp_path / "synthetic").exists()
 
 
 def test_auto_is_mnist_if_it_is_there(tmp_path):
-    dataset = load("auto", put(tmp_path), offline=True)
+    dataset = load_dataset("auto", put(tmp_path), offline=True)
     assert_is(dataset, "mnist")
     assert dataset.fallback == ""
 
 
 def test_auto_is_mnist_if_it_can_be_fetched(good, tmp_path):
-    dataset = load("auto", tmp_path, mirrors=[good])
+    dataset = load_dataset("auto", tmp_path, mirrors=[good])
     assert_is(dataset, "mnist")
     assert dataset.fallback == ""
 
 
 @pytest.mark.parametrize(("offline", "reason"), [(True, "fetching is off"), (False, "Connection refused")])
 def test_auto_falls_back_to_drawn_digits_and_says_why_in_one_line(offline, reason, tmp_path):
-    dataset = load("auto", tmp_path, offline=offline)
+    dataset = load_dataset("auto", tmp_path, offline=offline)
     assert dataset.name == "synthetic"
-    assert dataset.fallback.startswith(f"MNIST is not in {tmp_path / 'mnist'}, nor to be had: ")
+    assert dataset.fallback.startswith(f"MNIST is not in {tmp_path / 'mnist'}, and cannot be fetched: ")
     assert reason in dataset.fallback
     assert "\n" not in dataset.fallback
-    assert dataset.train_images.shape == (20, 28, 28)
+    assert dataset.train.images.shape == (20, 28, 28)
 
 
 def test_auto_does_not_paper_over_a_full_disk(good, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
     with pytest.raises(StorageError, match="No space left"):
-        load("auto", tmp_path, mirrors=[good])
+        load_dataset("auto", tmp_path, mirrors=[good])
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(DataError, match="no dataset 'cifar'") as caught:
-        load("cifar", tmp_path)
+        load_dataset("cifar", tmp_path)
     assert "fashion-mnist" in caught.value.hint
 
 
 def test_a_file_in_place_of_the_data_folder_is_an_error(tmp_path):
     (tmp_path / "data").touch()
     with pytest.raises(DataError, match="is not a folder"):
-        load("auto", tmp_path / "data")
+        load_dataset("auto", tmp_path / "data")
 
 
 def test_fetch_returns_where_the_files_lie(good, tmp_path):
@@ -412,11 +422,14 @@ def test_verify_reports_each_file_and_changes_nothing(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_the_tables_are_complete():
-    assert list(DATASETS) == ["mnist", "fashion-mnist", "kmnist"]
-    assert list(CLASS_NAMES) == [*DATASETS, "synthetic"]
-    assert all(len(set(names)) == 10 for names in CLASS_NAMES.values())
-    for source in DATASETS.values():
+def test_catalog_says_of_each_dataset_what_is_needed():
+    assert {"mnist", "synthetic"} <= CATALOG.keys()
+    for source in CATALOG.values():
+        assert source.title
+        assert source.shape == (28, 28)
+        assert len(set(source.classes)) == 10
+        assert len(source.files) in (0, 4)
+        assert bool(source.files) == bool(source.mirrors) == bool(source.torchvision)
         assert all(re.match(r"https?://.*/$", mirror) for mirror in source.mirrors)
         assert not any("yann.lecun.com" in mirror for mirror in source.mirrors)
 
@@ -428,27 +441,27 @@ class TestRealMnist:
         monkeypatch.undo()
 
     def test_it_loads_and_is_what_everybody_knows(self, mnist_dir):
-        dataset = load("mnist", mnist_dir, offline=True)
-        assert dataset.train_images.shape == (60_000, 28, 28)
-        assert dataset.test_images.shape == (10_000, 28, 28)
-        assert dataset.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
-        assert dataset.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
-        assert np.bincount(dataset.train_labels).tolist() == [
+        dataset = load_dataset("mnist", mnist_dir, offline=True)
+        assert dataset.train.images.shape == (60_000, 28, 28)
+        assert dataset.test.images.shape == (10_000, 28, 28)
+        assert dataset.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+        assert dataset.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+        assert np.bincount(dataset.train.labels).tolist() == [
             5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
         ]  # fmt: skip
-        assert dataset.train_images.mean() == pytest.approx(33.318, abs=0.001)
+        assert dataset.train.images.mean() == pytest.approx(33.318, abs=0.001)
 
     def test_unpacked_files_in_torchvisions_folder_are_the_same(self, mnist_dir, tmp_path):
-        packed = load("mnist", mnist_dir, offline=True)
+        packed = load_dataset("mnist", mnist_dir, offline=True)
         raw = tmp_path / "MNIST" / "raw"
         raw.mkdir(parents=True)
         for path in (mnist_dir / "mnist").glob("*.gz"):
             with gzip.open(path) as source, (raw / path.stem).open("wb") as target:
                 shutil.copyfileobj(source, target)
-        unpacked = load("mnist", tmp_path, offline=True)
-        np.testing.assert_array_equal(unpacked.train_images, packed.train_images)
+        unpacked = load_dataset("mnist", tmp_path, offline=True)
+        np.testing.assert_array_equal(unpacked.train.images, packed.train.images)
         assert unpacked.sha256 == packed.sha256
 
     def test_it_is_recognised_where_fashion_mnist_was_wanted(self, mnist_dir):
         with pytest.raises(DataError, match="holds t10k-labels-idx1-ubyte of MNIST"):
-            load("fashion-mnist", mnist_dir / "mnist", offline=True)
+            load_dataset("fashion-mnist", mnist_dir / "mnist", offline=True)

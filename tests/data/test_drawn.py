@@ -31,8 +31,8 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_digits_are_drawn_once(drawings, tmp_path):
     first, second = load("synthetic", tmp_path), load("synthetic", tmp_path)
     assert drawings == [(20, 0), (10, 1)]
-    np.testing.assert_array_equal(first.train_images, second.train_images)
-    np.testing.assert_array_equal(first.test_labels, second.test_labels)
+    np.testing.assert_array_equal(first.train.images, second.train.images)
+    np.testing.assert_array_equal(first.test.labels, second.test.labels)
     assert first.sha256 == second.sha256
 
 
@@ -40,8 +40,8 @@ def test_they_are_what_the_generator_draws(tmp_path):
     load("synthetic", tmp_path)
     dataset = load("synthetic", tmp_path)
     images, labels = synthetic.draw(10, 1)
-    np.testing.assert_array_equal(dataset.test_images, images)
-    np.testing.assert_array_equal(dataset.test_labels, labels)
+    np.testing.assert_array_equal(dataset.test.images, images)
+    np.testing.assert_array_equal(dataset.test.labels, labels)
     assert dataset.class_names == tuple("0123456789")
 
 
@@ -61,7 +61,7 @@ def test_anything_off_has_them_drawn_anew(name, harm, drawings, tmp_path):
         path.mkdir()
     again = load("synthetic", tmp_path)
     assert len(drawings) == 4
-    np.testing.assert_array_equal(again.train_images, good.train_images)
+    np.testing.assert_array_equal(again.train.images, good.train.images)
     if harm != "made a folder":
         load("synthetic", tmp_path)
         assert len(drawings) == 4  # and kept again
@@ -77,7 +77,7 @@ def test_digits_of_another_version_are_drawn_anew(drawings, tmp_path, monkeypatc
 def test_a_folder_that_cannot_be_written_to_is_only_a_warning(tmp_path):
     (tmp_path / "synthetic").touch()
     warnings: list[str] = []
-    assert load("synthetic", tmp_path, warn=warnings.append).train_images.shape == (20, 28, 28)
+    assert load("synthetic", tmp_path, warn=warnings.append).train.images.shape == (20, 28, 28)
     assert len(warnings) == 1
     assert "could not be kept for next time" in warnings[0]
 

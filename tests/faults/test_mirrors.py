@@ -24,14 +24,14 @@ from pathlib import Path
 
 import pytest
 
-from nnctl.data.sources import DATASETS
+from nnctl.data.catalog import CATALOG
 from tests.faults.faulty import FULL, amount, assert_spoken
 from tests.faults.mirror import FAULTS, GOOD, MUTATED, PROMISING, WRAPPINGS, Manner, Mirrors, label, paced
 from tests.support.process import start_nnctl
 
 pytestmark = pytest.mark.mnist
 
-MNIST = DATASETS["mnist"]
+MNIST = CATALOG["mnist"]
 SHA256 = {f"{file.name}.gz": file.gz_sha256 for file in MNIST.files} | {file.name: file.sha256 for file in MNIST.files}
 SIZES = {f"{file.name}.gz": file.gz_size for file in MNIST.files}
 PACKED = sorted(SIZES, key=SIZES.__getitem__)  # the smallest first

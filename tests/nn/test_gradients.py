@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nnctl.nn import Array, Labels
+from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
 from nnctl.nn.losses import Loss
 from nnctl.nn.network import Network, Workspace

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nnctl.nn import Array, Labels
+from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tests.support.recipes import LOSSES
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnctl.nn import Array
+from nnctl.nn.arrays import Array
 from nnctl.nn.initializers import he
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
 from nnctl.nn.losses import SoftmaxCrossEntropy

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnctl.nn import Array
+from nnctl.nn.arrays import Array
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from tests.support.twin import Rule, TwinAdam, TwinSGD
 

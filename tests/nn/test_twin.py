@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from nnctl.nn import Array
+from nnctl.nn.arrays import Array
 from nnctl.nn.initializers import Initializer, he, normal, xavier
 from nnctl.nn.network import Workspace
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer

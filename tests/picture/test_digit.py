@@ -194,8 +194,8 @@ def test_a_digit_survives_every_lossy_encoding(encoding: str, size: int, sample:
 def test_twenty_mnist_digits_keep_their_label_in_every_encoding(
     mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
 ) -> None:
-    mnist = datasets.load("mnist", mnist_dir, offline=True)
-    images, labels = mnist.test_images[:500], mnist.test_labels[:500]
+    mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
+    images, labels = mnist.test.images[:500], mnist.test.labels[:500]
     # not on the brink of being read as another: they keep their label when they are moved by a pixel as well
     moves = [(0, 1), (-1, 1), (1, 1), (-1, 2), (1, 2)]  # shift, axis
     right = np.all([default_model(np.roll(images, *move)) == labels for move in moves], axis=0)
@@ -215,8 +215,8 @@ def test_twenty_mnist_digits_keep_their_label_in_every_encoding(
 
 @pytest.mark.mnist
 def test_every_mnist_image_comes_through_bit_identical(mnist_dir: Path) -> None:
-    mnist = datasets.load("mnist", mnist_dir, offline=True)
-    images = np.concatenate([mnist.train_images, mnist.test_images])
+    mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
+    images = np.concatenate([mnist.train.images, mnist.test.images])
     changed = [
         n for n, pixels in enumerate(images) if not np.array_equal(find_digit(pixels.astype(np.float32)), pixels)
     ]

@@ -44,11 +44,11 @@ def test_photographs_are_jpegs_of_200_to_600_pixels_that_show_the_digit() -> Non
 def test_95_percent_of_1000_photographed_test_digits_are_read_right(
     mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
 ) -> None:
-    mnist = datasets.load("mnist", mnist_dir, offline=True)
-    labels = mnist.test_labels[:1000]
+    mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
+    labels = mnist.test.labels[:1000]
     digits = np.zeros((1000, 28, 28), np.uint8)
     refused = np.zeros(1000, bool)
-    for n, image in enumerate(mnist.test_images[:1000]):
+    for n, image in enumerate(mnist.test.images[:1000]):
         try:
             digits[n] = read_digit(photograph(image, np.random.default_rng(n)), f"photograph {n}")
         except ImageError:

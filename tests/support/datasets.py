@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.data.sources import DATASETS
+from nnctl.data.catalog import CATALOG
 
-NAMES = [file.name for file in DATASETS["mnist"].files]
+NAMES = [file.name for file in CATALOG["mnist"].files]
 
 
 def small(seed: int) -> dict[str, NDArray[np.uint8]]:

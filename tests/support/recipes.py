@@ -5,27 +5,24 @@ import itertools
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nnctl.nn import Array, Labels
+from nnctl.nn.activations import ACTIVATIONS
+from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.initializers import Initializer, he
-from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
-from nnctl.nn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
+from nnctl.nn.losses import LOSSES
 from nnctl.nn.network import Network, Workspace
-
-ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
-LOSSES: dict[str, type[Loss]] = {"cross_entropy": SoftmaxCrossEntropy, "mse": MeanSquaredError}
 
 
 def network_of(
     sizes: list[int],
     activation: str = "relu",
-    loss: str = "cross_entropy",
     *,
     dropout: float = 0.0,
     initializer: Initializer = he,
     dtype: DTypeLike = np.float32,
     seed: int = 0,
 ) -> Network:
-    """Build and initialize a network of the given sizes, such as [784, 128, 10]; with mse it ends in sigmoids."""
+    """Build and initialize a network of the given sizes, such as [784, 128, 10]."""
     layers: dict[str, Layer] = {"flatten": Flatten()}
     for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes), 1):
         layers[f"linear{i}"] = Linear(inputs, outputs)
@@ -33,16 +30,14 @@ def network_of(
             layers[f"{activation}{i}"] = ACTIVATIONS[activation]()
             if dropout:
                 layers[f"dropout{i}"] = Dropout(dropout)
-    if loss == "mse":
-        layers["output_sigmoid"] = Sigmoid()
-    network = Network(layers, (28, 28) if sizes[0] == 784 else (sizes[0],), dtype)
+    network = Network(layers, input_shape=(28, 28) if sizes[0] == 784 else (sizes[0],), dtype=dtype)
     network.initialize(initializer, np.random.default_rng(seed))
     return network
 
 
 def linear(dtype: type[np.floating] = np.float32, inputs: int = 12, outputs: int = 12) -> Linear:
     """A layer whose parameters are there, as a network's are."""
-    network = Network({"linear": Linear(inputs, outputs)}, (inputs,), dtype)
+    network = Network({"linear": Linear(inputs, outputs)}, dtype=dtype)
     network.initialize(he, np.random.default_rng(0))
     (layer,) = network.layers
     assert isinstance(layer, Linear)
@@ -51,7 +46,7 @@ def linear(dtype: type[np.floating] = np.float32, inputs: int = 12, outputs: int
 
 def forward(layer: Layer, x: Array, out: Array | None = None) -> Array:
     """What a layer gives; dropout drops the same ones each time."""
-    return layer.forward(x, out, np.random.default_rng(7)) if isinstance(layer, Dropout) else layer.forward(x, out)
+    return layer.forward(x, out, np.random.default_rng(7))
 
 
 def digits(count: int, dtype: DTypeLike = np.float32, seed: int = 0) -> tuple[Array, Labels]:
@@ -72,11 +67,12 @@ def backpropagate(
     labels: Labels,
     *,
     loss: str = "cross_entropy",
+    output: str | None = None,
     rng: np.random.Generator | None = None,
 ) -> float:
-    """Fill the gradients as the training loop does and return the loss."""
-    criterion: Loss = LOSSES[loss]()
+    """Fill the gradients as the training loop does and return the loss; by default, of the output it implies."""
+    criterion = LOSSES[loss][output or next(iter(LOSSES[loss]))]()
     logits = network.forward(x, work, rng)
     value, probs = criterion.forward(logits, labels, out=work.probs[: len(x)])
-    network.backward(criterion.backward(probs, labels, out=probs), work)
+    network.backward(criterion.backward(probs, labels, out=work.dlogits[: len(x)]), work)
     return value
