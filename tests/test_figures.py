@@ -16,7 +16,7 @@ def test_the_default_recipe_reads_more_than_98_3_percent(default_run: Path) -> N
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize(("recipe", "least"), [("perceptron.yaml", 0.92), ("3blue1brown.toml", 0.94)])
+@pytest.mark.parametrize(("recipe", "least"), [("softmax_regression.yaml", 0.92), ("3blue1brown.toml", 0.94)])
 def test_the_small_recipes_read_as_much_as_so_few_neurons_can(
     mnist_dir: Path, tmp_path: Path, recipe: str, least: float
 ) -> None:

@@ -62,7 +62,7 @@ def test_the_default_is_the_recipe_mnist_yaml():
     ("name", "hidden", "loss"),
     [
         ("tiny.toml", (32,), "cross_entropy"),
-        ("perceptron.yaml", (), "cross_entropy"),
+        ("softmax_regression.yaml", (), "cross_entropy"),
         ("3blue1brown.toml", (16, 16), "mse"),
         ("fashion.yaml", (256, 128), "cross_entropy"),
     ],
@@ -74,7 +74,7 @@ def test_every_recipe_loads_as_it_stands(name, hidden, loss):
 
 def test_every_recipe_is_tested():
     recipes = {path.name for path in CONFIGS.iterdir()}
-    assert recipes == {"mnist.yaml", "tiny.toml", "perceptron.yaml", "3blue1brown.toml", "fashion.yaml"}
+    assert recipes == {"mnist.yaml", "tiny.toml", "softmax_regression.yaml", "3blue1brown.toml", "fashion.yaml"}
 
 
 def test_yaml_and_toml_say_the_same(load):
