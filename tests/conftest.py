@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from nnctl.data import datasets, load_dataset
 from nnctl.errors import NnctlError
 from nnctl.model import Model
-from tests.support.files import ROOT
+from tests.support.files import ROOT, made_once
 from tests.support.process import Nnctl, run_nnctl
 
 # a test is right or wrong however busy the machine is
@@ -61,9 +61,7 @@ def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the real MNIST: fetched from $MNIST_MIRROR, or else the one in data/."""
     mirror = os.environ.get("MNIST_MIRROR")  # of the tests alone, which are free of the program's own variables
     if mirror:
-        directory = tmp_path_factory.mktemp("data")
-        datasets.fetch("mnist", directory, [mirror])
-        return directory
+        return made_once(tmp_path_factory, "mnist", lambda folder: datasets.fetch("mnist", folder, [mirror]))
     try:
         load_dataset("mnist", ROOT / "data", offline=True)
     except NnctlError:
@@ -74,18 +72,18 @@ def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def drawn_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the synthetic digits, drawn once for all tests."""
-    directory = tmp_path_factory.mktemp("drawn")
-    datasets.fetch("synthetic", directory)
-    return directory
+    return made_once(tmp_path_factory, "drawn", lambda folder: datasets.fetch("synthetic", folder))
 
 
 @pytest.fixture(scope="session")
 def default_run(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a network trained on the real MNIST with the default configuration."""
-    folder = tmp_path_factory.mktemp("default")
-    done = run_nnctl("train", "--run-dir", "run", "--data-dir", mnist_dir, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
+
+    def train(folder: Path) -> None:
+        done = run_nnctl("train", "--run-dir", "run", "--data-dir", mnist_dir, cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "default", train) / "run"
 
 
 @pytest.fixture(scope="session")

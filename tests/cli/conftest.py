@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Cli, Terminal, call
+from tests.support.files import made_once
 from tests.support.process import NNCTL
 
 SMALL = (
@@ -36,10 +37,12 @@ def small(drawn_dir: Path) -> tuple[object, ...]:
 @pytest.fixture(scope="session")
 def small_run(small: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two quick epochs, for reading only."""
-    folder = tmp_path_factory.mktemp("small") / "run"
-    trained = call("train", *small, "--run-dir", folder, "--quiet")
-    assert trained.code == 0, trained.err
-    return folder
+
+    def train(folder: Path) -> None:
+        trained = call("train", *small, "--run-dir", folder / "run", "--quiet")
+        assert trained.code == 0, trained.err
+
+    return made_once(tmp_path_factory, "small", train) / "run"
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
-"""Where the project's files lie, what a folder holds, and a file system that refuses."""
+"""Where the project's files lie, what a folder holds, folders made once, and a file system that refuses."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -13,6 +17,21 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     """What lies in a folder and below it, by its path there: the bytes of a file, None for a folder."""
     paths = sorted(folder.rglob("*"))
     return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in paths}
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder of this name, for reading only: the first of the processes that run tests makes it for all of them."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of one process alone is only what lies below
+    with FileLock(root / f"{name}.lock"):
+        if not (root / name).exists():
+            draft = root / f"{name}.draft"
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            make(draft)
+            draft.rename(root / name)
+    return root / name
 
 
 def failing(number: int) -> Callable[..., Any]:
