@@ -1,7 +1,7 @@
 """What the fault suite stands on: how much to do, and strace to stop or fail the system calls of nnctl.
 
-All is done by the command line and the file system, as users and their machines would do it. The quick part runs with
-all other tests; `FAULTS=full python -m pytest tests/faults` does as much as the documentation promises.
+All is done by the command line and the file system, as users and their machines would do it.
+`python -m pytest tests/faults` runs a quick part; with FAULTS=full it does as much as the documentation promises.
 """
 
 from __future__ import annotations

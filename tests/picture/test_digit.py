@@ -190,6 +190,7 @@ def test_a_digit_survives_every_lossy_encoding(encoding: str, size: int, sample:
     assert likeness(read_digit(LOSSY[encoding](pixels), "digit"), sample) > 0.93
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_twenty_mnist_digits_keep_their_label_in_every_encoding(
     mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]

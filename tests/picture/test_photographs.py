@@ -40,6 +40,7 @@ def test_photographs_are_jpegs_of_200_to_600_pixels_that_show_the_digit() -> Non
         assert np.ptp(columns) + 1 <= 14
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_95_percent_of_1000_photographed_test_digits_are_read_right(
     mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
