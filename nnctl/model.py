@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A trained network as a checkpoint holds it.
 
@@ -127,6 +127,9 @@ class Model:
         if not math.isfinite(result.loss):  # as it is wherever one of the outputs is not
             raise self._not_finite()
         return result
+
+    def __repr__(self) -> str:
+        return f"Model of {self.path}\n{self.network}"
 
     def _not_finite(self) -> CheckpointError:
         return CheckpointError(

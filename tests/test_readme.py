@@ -10,6 +10,8 @@ import click
 import pytest
 
 from nnctl.cli import nnctl
+from nnctl.data import load_dataset
+from nnctl.picture.decode import to_png
 from tests.support.cli import commands
 from tests.support.files import ROOT
 from tests.support.process import environment
@@ -61,3 +63,49 @@ def test_the_commands_of_the_readme_run_as_they_stand(mnist_dir: Path, tmp_path:
 def mistaken() -> list[str]:
     """The command lines that the README shows for the mistakes they report."""
     return re.findall(r"^```console\n\$ ([^\n]*)\nnnctl: error: ", README, re.MULTILINE)
+
+
+# as a library
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def scripts() -> list[str]:
+    """The blocks that stand for themselves; the others are parts of the source."""
+    return [block for block in python_blocks() if block.startswith("from ")]
+
+
+def test_readme_excerpts_stand_in_the_source() -> None:
+    source = [line.strip() for line in (ROOT / "nnctl" / "train" / "trainer.py").read_text("utf-8").splitlines()]
+    excerpts = [block for block in python_blocks() if block not in scripts()]
+    assert len(excerpts) == 2
+    for block in excerpts:
+        lines = [line.strip() for line in block.splitlines()]
+        assert any(source[start : start + len(lines)] == lines for start in range(len(source))), block
+
+
+def test_readme_script_is_short() -> None:
+    assert len([line for line in scripts()[0].splitlines() if line.strip()]) <= 12
+
+
+@pytest.mark.mnist
+def test_readme_scripts_run_as_they_stand(mnist_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(mnist_dir)
+    mnist = load_dataset("mnist", mnist_dir, offline=True)
+    (tmp_path / "seven.png").write_bytes(to_png(mnist.test.images[0]))
+    first, second = scripts()
+    for script in (first, second):
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), script
+        if script is first:
+            *epochs, last = done.stdout.splitlines()
+            assert [line.split(":")[0] for line in epochs] == [f"epoch {n}" for n in range(1, 6)]
+            assert float(last.split()[0]) > 0.97
+            assert last.split()[1] == "7"
+        else:
+            assert done.stdout.rstrip().endswith("(3, 10)")
+            assert (tmp_path / "runs" / "from-python" / "run.json").is_file()

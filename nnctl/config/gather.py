@@ -29,7 +29,7 @@ class Resolved:
 
 
 def load(
-    path: Path | None,
+    path: Path | str | None = None,
     overrides: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -51,7 +51,7 @@ def load(
     layers = []
     if path is not None:
         try:
-            layers.append(_from_file(path, mistakes))
+            layers.append(_from_file(Path(path), mistakes))
         except ConfigError as error:
             mistakes.append(error.message)
             hint = error.hint

@@ -46,6 +46,10 @@ class Dataset:
     first_validation: int
     fallback: str = ""
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.train):,} to train on, {len(self.validation):,} to validate, {len(self.test):,} to test"
+        return f"Dataset({self.name}: {counts})"
+
 
 def load_dataset(
     name: str,

@@ -41,22 +41,30 @@ class Examples:
         """The images as (N, 28, 28) numbers between 0 (black) and 1 (white), as a network takes them."""
         return self.images.astype(dtype) / 255
 
-    def check(self, classes: int) -> None:
-        """Raise ArgumentError unless there are examples, all of them of so many classes."""
-        if not len(self):
-            raise ArgumentError("there are no examples")
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= classes:
-            raise ArgumentError(
-                f"the labels go from {low} to {high}, but the network has {classes} outputs",
-                "a network needs an output for each class, the first of which is 0",
-            )
+    def __repr__(self) -> str:
+        return f"Examples({len(self):,} images of {'x'.join(map(str, self.images.shape[1:]))})"
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, part: slice) -> Examples:
         return Examples(self.images[part], self.labels[part])
+
+
+def check_examples(examples: object, classes: int) -> None:
+    """Raise ArgumentError unless these are examples, at least one, and all of them of so many classes."""
+    if not isinstance(examples, Examples):
+        raise ArgumentError(
+            f"a network learns from Examples, not from a {type(examples).__name__}", "write Examples(images, labels)"
+        )
+    if not len(examples):
+        raise ArgumentError("there are no examples")
+    low, high = int(examples.labels.min()), int(examples.labels.max())
+    if low < 0 or high >= classes:
+        raise ArgumentError(
+            f"the labels go from {low} to {high}, but the network has {classes} outputs",
+            "a network needs an output for each class, the first of which is 0",
+        )
 
 
 def _kind(array: NDArray[np.generic]) -> str:
@@ -75,10 +83,10 @@ def split(examples: Examples, validation: int, limit: int | None = None) -> tupl
         ConfigError: there would be nothing left to train on.
     """
     begin = len(examples) - validation
-    if begin < 1:
+    if validation < 0 or begin < 1:
         raise ConfigError(
-            f"data.validation: {validation} of {len(examples)} training images leave none to train on",
-            "choose a smaller number",
+            f"data.validation: {validation} of {len(examples)} training images cannot be held out",
+            "some must be left to train on",
         )
     return examples[: min(begin, limit or begin)], examples[begin:]
 

@@ -165,7 +165,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, rate: float) -> None:
-        if not 0 <= rate < 1:
+        if not isinstance(rate, int | float) or not 0 <= rate < 1:
             raise ArgumentError(f"Dropout takes a rate of at least 0 and below 1, not {rate!r}")
         self.rate = rate
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from nnctl.errors import ArgumentError
 from nnctl.nn.activations import Softmax
 from nnctl.nn.arrays import Array
+from nnctl.nn.checks import checked_images, copy_arrays
 from nnctl.nn.initializers import Initializer, he
 from nnctl.nn.layers import Layer, Shape
 from nnctl.nn.streams import Purpose, stream
@@ -170,7 +171,7 @@ class Network:
         return probs if len(np.shape(images)) > 1 and np.shape(images) != (28, 28) else probs[0]
 
     def __repr__(self) -> str:
-        sizes = "-".join(str(int(np.prod(shape))) for shape, _ in itertools.groupby(self.shapes))
+        sizes = "-".join(str(size) for size, _ in itertools.groupby(int(np.prod(shape)) for shape in self.shapes))
         lines = [f"Network {sizes}, {self.params.size:,} parameters"]
         rows = zip(self.names, self.layers, self.shapes[:-1], self.shapes[1:], self._parameters, strict=True)
         width = max(map(len, self.names))
@@ -218,50 +219,15 @@ class Workspace:
         self.dlogits = rows(network.shapes[-1])
 
 
-def copy_arrays(source: Mapping[str, ArrayLike], target: Mapping[str, Array], owner: str) -> None:
-    """Copy arrays into those of the same names; nothing is copied unless all names and shapes fit.
-
-    Raises:
-        ArgumentError: it names what is missing, what is extra and what has another shape.
-    """
-    if not isinstance(source, Mapping):
-        raise ArgumentError(f"arrays are loaded by name, from a mapping, not from a {type(source).__name__}")
-    shapes = {name: np.shape(array) for name, array in source.items()}
-    missing, extra = [n for n in target if n not in shapes], [n for n in shapes if n not in target]
-    other = [f"{n} is {shapes[n]}, not {a.shape}" for n, a in target.items() if n in shapes and shapes[n] != a.shape]
-    faults = [f"missing {', '.join(missing)}"] * bool(missing) + [f"extra {', '.join(extra)}"] * bool(extra) + other
-    if faults:
-        raise ArgumentError(f"these arrays do not fit {owner}: {'; '.join(faults)}")
-    for name, array in target.items():
-        array[:] = source[name]
-
-
-def checked_images(images: ArrayLike, shape: Shape, dtype: DTypeLike) -> Array:
-    """Images that come from outside, as a batch (N, ...) of pixels between 0 and 1; raises ArgumentError."""
-    array = np.asarray(images)
-    pixels = int(np.prod(shape))
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"images are arrays of numbers, not of {array.dtype}")
-    if array.size == 0:
-        raise ArgumentError("there are no images to predict")
-    if array.shape in {(28, 28), (784,), shape} and array.size == pixels:
-        array = array[np.newaxis]
-    if array.ndim < 2 or array[0].size != pixels:
-        raise ArgumentError(f"the network takes images of {pixels} pixels, shape {shape}, not {array.shape}")
-    low, high = array.min(), array.max()
-    if not (low >= 0 and high <= 1):
-        hint = "divide by 255" if low >= 0 and 1 < high <= 255 else "0 is black, 1 is white"
-        raise ArgumentError(f"pixels lie between 0 and 1; these go from {low:g} to {high:g}", hint)
-    return np.asarray(array, dtype)
-
-
 def _named(layers: Mapping[str, Layer] | Sequence[Layer]) -> dict[str, Layer]:
     if isinstance(layers, Mapping):
         named = dict(layers)
     elif isinstance(layers, Sequence) and not isinstance(layers, str):
         counts: collections.Counter[str] = collections.Counter()
         named = {}
-        for layer in layers:
+        for place, layer in enumerate(layers, start=1):
+            if not isinstance(layer, Layer):
+                raise _no_layer(f"layer {place}", layer)
             kind = type(layer).__name__.lower()
             counts[kind] += 1
             named[f"{kind}{counts[kind]}"] = layer
@@ -269,9 +235,13 @@ def _named(layers: Mapping[str, Layer] | Sequence[Layer]) -> dict[str, Layer]:
         raise ArgumentError(f"a network takes layers, as a list or by name, not a {type(layers).__name__}")
     for name, layer in named.items():
         if not isinstance(layer, Layer):
-            hint = f"write {layer.__name__}()" if isinstance(layer, type) else ""
-            raise ArgumentError(f"{name} is not a layer, but {layer!r:.60}", hint)
+            raise _no_layer(name, layer)
     return named
+
+
+def _no_layer(name: str, found: object) -> ArgumentError:
+    hint = f"write {found.__name__}()" if isinstance(found, type) else "Linear(784, 128) is one"
+    return ArgumentError(f"{name} of the network is not a layer, but {found!r:.60}", hint)
 
 
 def _input_shape(given: Shape | None, layers: Sequence[Layer]) -> Shape:

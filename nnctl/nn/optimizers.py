@@ -35,9 +35,8 @@ def checked(params: object, optimizer: str) -> Array:
     """Return the vector that an optimizer is to move; raises ArgumentError if it is something else."""
     if isinstance(params, np.ndarray) and params.ndim == 1 and np.issubdtype(params.dtype, np.floating):
         return params
-    what = f"{params:.40}" if isinstance(params, str) else f"{type(params).__name__} {params!r:.40}"
     raise ArgumentError(
-        f"{optimizer} moves a vector of parameters, not {what}",
+        f"{optimizer} moves a vector of parameters, not a {type(params).__name__}",
         f"write {optimizer}(network.params); the learning rate belongs to the schedule",
     )
 

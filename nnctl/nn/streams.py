@@ -6,6 +6,8 @@ import enum
 
 import numpy as np
 
+from nnctl.errors import ArgumentError
+
 
 class Purpose(enum.IntEnum):
     """What a stream of random numbers is for; each has its own, so that none disturbs another."""
@@ -18,4 +20,6 @@ class Purpose(enum.IntEnum):
 
 def stream(seed: int, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
     """The random numbers of one purpose in one epoch: any of them can be replayed without those before."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError(f"a seed is a whole number from 0, not {seed!r:.40}")
     return np.random.default_rng(np.random.SeedSequence((seed, purpose, epoch)))

@@ -83,12 +83,16 @@ def train_run(
         DivergedError: the loss is no longer finite; the last checkpoint stays.
         StoppedError: `stopping` said so; everything is saved.
     """
+    if not isinstance(config, Config):
+        raise ArgumentError(f"train_run takes a Config, as nnctl.config.load gives it, not a {type(config).__name__}")
     began = time.perf_counter()
     with contextlib.ExitStack() as held:
         run = None if directory is None else held.enter_context(RunDir(Path(directory)))
         if run is not None and not resume:
             run.refuse_if_used()
         loaded = dataset() if callable(dataset) else dataset
+        if not isinstance(loaded, Dataset):
+            raise ArgumentError(f"train_run takes a Dataset, as load_dataset gives it, not a {type(loaded).__name__}")
         held.enter_context(blas.limit(kernels.choose_threads(config.train.threads, config.largest_product)))
         config = _settled(config, loaded)
         if run is None:
@@ -262,7 +266,7 @@ class _Run:
         try:
             yield
         except BaseException as error:
-            stopped = isinstance(error, StoppedError | SystemExit | KeyboardInterrupt)
+            stopped = isinstance(error, StoppedError) or not isinstance(error, Exception)  # Ctrl-C is none
             status = "stopped" if stopped else "diverged" if isinstance(error, DivergedError) else "failed"
             with contextlib.suppress(StorageError):  # the disk may be what failed
                 self.run.write_metadata(self.metadata | {"status": status})

@@ -1,4 +1,4 @@
-"""Train a network: batches -> forward -> loss -> backward -> update; and measure what it has learned."""
+"""Train a network: batches -> forward -> loss -> backward -> update, epoch after epoch."""
 
 from __future__ import annotations
 
@@ -6,136 +6,25 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from nnctl import blas
 from nnctl.data.augment import Augmentation, Augmenter
-from nnctl.data.examples import Examples, batches
+from nnctl.data.examples import Examples, batches, check_examples
 from nnctl.errors import ArgumentError, DivergedError
 from nnctl.nn import kernels
 from nnctl.nn.arrays import Array, Labels
+from nnctl.nn.checks import copy_arrays
 from nnctl.nn.losses import Loss, SoftmaxCrossEntropy
-from nnctl.nn.metrics import Evaluation
-from nnctl.nn.network import Network, Workspace, copy_arrays
+from nnctl.nn.network import Network, Workspace
 from nnctl.nn.optimizers import Optimizer
 from nnctl.nn.schedules import Schedule
 from nnctl.nn.streams import Purpose, stream
-
-__all__ = ["EpochReport", "Evaluation", "Step", "Totals", "Trainer", "TrainerState", "evaluate"]
-
-EVALUATION_BATCH = 1000
-
-
-@np.errstate(all="ignore")  # what overflows shows in a loss or in probs that are not finite
-def evaluate(network: Network, examples: Examples, criterion: Loss | None = None) -> Evaluation:
-    """Let the network predict every example; nothing is learned and no neuron is dropped.
-
-    Raises:
-        ArgumentError: there are no examples, or not of this network's classes.
-    """
-    examples.check(network.classes)
-    criterion = criterion or SoftmaxCrossEntropy()
-    work = Workspace(network, min(len(examples), EVALUATION_BATCH))
-    probs = np.empty((len(examples), network.classes), network.dtype)
-    total = 0.0
-    done = 0
-    for x, labels in batches(examples, np.arange(len(examples)), EVALUATION_BATCH, network.dtype):
-        n = len(x)
-        loss, _ = criterion.forward(network.forward(x, work), labels, out=probs[done : done + n])
-        total += loss * n
-        done += n
-    return Evaluation(total / done, probs, examples.labels)
-
-
-class Step(NamedTuple):
-    """A step has been taken; `number` counts from 1, the first of the training."""
-
-    number: int
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochReport:
-    """How one epoch went.
-
-    Attributes:
-        epoch: 1 for the first.
-        learning_rate: of the epoch's last step.
-        loss, accuracy: on the training images as they came by, each before the network learned from it.
-        validation_loss, validation_accuracy: after the epoch; None without validation images.
-        seconds: for training and validation.
-        images_per_second: training alone; 0 where the clock is too coarse to tell.
-        best: whether the validation accuracy is the best so far.
-    """
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    seconds: float
-    images_per_second: float
-    best: bool
-
-    def __str__(self) -> str:
-        text = f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.2f} %"
-        if self.validation_accuracy is None:
-            return text
-        return f"{text}; validation loss {self.validation_loss:.4f}, accuracy {100 * self.validation_accuracy:.2f} %"
-
-
-@dataclasses.dataclass
-class Totals:
-    """Sums over the images of the epoch in progress."""
-
-    loss: float = 0.0
-    correct: int = 0
-    images: int = 0
-
-    def add(self, loss: float, probs: Array, labels: Labels) -> None:
-        """Count one batch."""
-        self.loss += loss * len(labels)
-        self.correct += int(np.count_nonzero(probs.argmax(axis=1) == labels))
-        self.images += len(labels)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainerState:
-    """Everything that decides how training goes on, between two steps; it is saved and restored whole.
-
-    Attributes:
-        params: each array that the network has learned, by name, such as `hidden1.weight` (784, 128).
-        optimizer: each (P,) array that the optimizer remembers.
-        epoch: epochs completed.
-        batch: batches done of the epoch in progress.
-        step: batches done since the start.
-        totals: sums over the epoch in progress: loss, correct, images.
-        generators: states of the random generators that the epoch in progress draws from.
-        best: epoch, loss and accuracy of the best validation so far; None before the first.
-        history: for each epoch completed, what its report says that does not depend on the clock.
-    """
-
-    params: Mapping[str, Array]
-    optimizer: Mapping[str, Array]
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    totals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    generators: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    best: Mapping[str, Any] | None = None
-    history: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
-
-    def arrays(self) -> dict[str, Array]:
-        """Every array: `param/<layer>.<name>` and `optimizer/<name>`, sorted."""
-        arrays = {f"param/{name}": array for name, array in self.params.items()}
-        arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.items()}
-        return dict(sorted(arrays.items()))
-
-    def values(self) -> dict[str, Any]:
-        """Everything else, as plain values."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[2:]}
+from nnctl.train.evaluation import evaluate
+from nnctl.train.events import EpochReport, Step
+from nnctl.train.state import Totals, TrainerState
 
 
 class Trainer:
@@ -174,7 +63,7 @@ class Trainer:
         seed: int = 0,
         threads: int | Literal["auto"] | None = "auto",
     ) -> None:
-        _check_parts(network, optimizer, schedule, batch_size)
+        _check_parts(network, optimizer, schedule, batch_size, threads)
         self.network = network
         self.optimizer = optimizer
         self.schedule = schedule
@@ -196,7 +85,7 @@ class Trainer:
         self.dropout = stream(self.seed, Purpose.DROPOUT, self.epoch)
         self.augmenting = stream(self.seed, Purpose.AUGMENTATION, self.epoch)
 
-    def fit(self, train: Examples, validation: Examples | None = None, *, epochs: int) -> Iterator[EpochReport]:
+    def fit(self, train: Examples, validation: Examples | None = None, epochs: int = 1) -> Iterator[EpochReport]:
         """Train until `epochs` epochs are completed, and report on each of those that remain; see `run`."""
         return (event for event in self.run(train, validation, epochs) if isinstance(event, EpochReport))
 
@@ -212,6 +101,7 @@ class Trainer:
             ArgumentError: the examples are not those of this network, or of the training that was restored.
             DivergedError: the loss is no longer finite; nothing has been moved since.
         """
+        _check_whole("epochs", epochs, 0)
         self.check_examples(train, validation)
         with blas.limit(self.chosen_threads()):
             while not self.finished(epochs):
@@ -329,9 +219,9 @@ class Trainer:
 
     def check_examples(self, train: Examples, validation: Examples | None) -> None:
         """Raise ArgumentError unless this network can learn from these examples, from the place it has come to."""
-        train.check(self.network.classes)
-        if validation is not None and len(validation):
-            validation.check(self.network.classes)
+        check_examples(train, self.network.classes)
+        if validation is not None and not (isinstance(validation, Examples) and len(validation) == 0):
+            check_examples(validation, self.network.classes)
         steps_per_epoch = math.ceil(len(train) / self.batch_size)
         fits = self.batch <= steps_per_epoch and (self.batch == 0) == (self.totals.images == 0)
         if not fits or self.steps != self.epoch * steps_per_epoch + self.batch:
@@ -350,13 +240,19 @@ class Trainer:
         return None if self.threads is None else kernels.choose_threads(self.threads, product)
 
 
-def _check_parts(network: object, optimizer: object, schedule: object, batch_size: object) -> None:
+def _check_parts(network: object, optimizer: object, schedule: object, batch_size: object, threads: object) -> None:
     if not isinstance(network, Network):
-        raise ArgumentError(f"a Trainer trains a Network, not {network!r:.60}")
+        raise ArgumentError(f"a Trainer trains a Network, not a {type(network).__name__}")
     state = getattr(optimizer, "state", None)
     if not isinstance(state, dict) or any(array.shape != network.params.shape for array in state.values()):
         raise ArgumentError("the optimizer is not one of this network", "write SGD(network.params)")
     if not callable(schedule):
-        raise ArgumentError(f"a schedule gives the learning rate of a step; {schedule!r:.40} does not", "Constant(0.1)")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ArgumentError(f"a batch has a whole number of images, at least 1, not {batch_size!r:.40}")
+        raise ArgumentError(f"{schedule!r:.40} is not a schedule", "write Constant(0.1) for the same rate throughout")
+    _check_whole("batch_size", batch_size, 1)
+    if threads not in ("auto", None):
+        _check_whole("threads", threads, 1)
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ArgumentError(f"{name} is a whole number from {least}, not {value!r:.40}")
