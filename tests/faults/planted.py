@@ -1,151 +1,259 @@
-"""Does the fault suite catch bugs? `python tests/faults/planted.py` plants them, one at a time, in a copy of nnctl.
+"""Does the fault suite catch bugs? `python -m tests.faults.planted` plants them, one at a time, in a copy of nnctl.
 
-Each bug is one text in the place of another, which must occur exactly once, and the tests that ought to fail by it.
+Each bug is one expression, or one statement, in the place of another, and the tests that ought to fail by it. A place
+is named by its module, its function and its code as `ast.unparse` writes it: lines, quotes and comments do not matter.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.files import ROOT
+
 NEEDED = ("nnctl", "tests", "benchmarks", "configs", "pyproject.toml", "README.md", "requirements-dev.lock")
 
 
 @dataclasses.dataclass(frozen=True)
 class Bug:
-    """What is wrong, where, and which file of tests/faults should notice."""
+    """What is wrong, where, and which file of tests/faults should notice.
+
+    Attributes:
+        name: what is wrong, in words.
+        module: the file in nnctl/.
+        function: its name, behind those of the classes and functions that it stands in: "Training.resume".
+        right: an expression or a statement that the function holds once; `f(...)` is a call with any arguments.
+        wrong: what stands there instead: an expression for an expression, statements for a statement.
+        noticed_by: the tests that should fail, without "test_" and ".py".
+    """
 
     name: str
     module: str
+    function: str
     right: str
     wrong: str
     noticed_by: str
 
 
 BUGS = (
-    Bug("no fsync of a file", "storage/durable.py", "os.fsync(file.fileno())", "file.fileno()", "power_cuts"),
-    Bug("no fsync of the folder", "storage/durable.py", "        sync_folder(path.parent)\n", "", "power_cuts"),
-    Bug(
-        "write in place",
-        "storage/durable.py",
-        'path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")',
-        "path",
-        "saves",
-    ),
+    # saving
+    Bug("no fsync of a file", "storage/durable.py", "whole_file", "os.fsync(file.fileno())", "None", "power_cuts"),
+    Bug("no fsync of the folder", "storage/durable.py", "whole_file", "sync_folder(path.parent)", "None", "power_cuts"),
+    Bug("write in place", "storage/durable.py", "whole_file", "path.with_name(...)", "path", "saves"),
     Bug(
         "swallow write errors",
         "storage/durable.py",
-        'raise StorageError.from_os_error(f"write {path}", error) from error\n\n\ndef write_whole',
-        "return\n\n\ndef write_whole",
+        "whole_file",
+        'raise StorageError.from_os_error(f"write {path}", error) from error',
+        "return",
         "saves",
     ),
-    Bug(
-        "leave temporary files",
-        "storage/durable.py",
-        "            leftover.unlink()",
-        "            leftover.stat()",
-        "saves",
-    ),
-    Bug("no lock", "storage/durable.py", "        lock.acquire(timeout=timeout)", "        pass", "kills"),
+    Bug("leave temporary files", "storage/durable.py", "sweep", "leftover.unlink()", "leftover.stat()", "saves"),
+    Bug("no lock", "storage/durable.py", "locked", "lock.acquire(timeout=timeout)", "None", "kills"),
     Bug(
         "remove before saving",
         "cli/train.py",
-        "        checkpoint.save(run.last, snapshot)\n",
-        "        run.last.unlink(missing_ok=True)\n        checkpoint.save(run.last, snapshot)\n",
+        "_saving.save",
+        "checkpoint.save(run.last, snapshot)",
+        "run.last.unlink(missing_ok=True), checkpoint.save(run.last, snapshot)",
         "saves",
     ),
+    # training and resuming
     Bug(
         "forget the optimizer's state",
         "train.py",
+        "Training.resume",
         "build.restore(self.plan.optimizer.state, checkpoint.optimizer)",
-        "pass",
+        "None",
         "kills",
     ),
     Bug(
         "forget the random generators",
         "train.py",
+        "Training.resume",
         "rng.bit_generator.state = meta.generators[purpose]",
-        "meta.generators[purpose]",
+        "pass",
         "kills",
     ),
-    Bug("forget how many steps were done", "train.py", "self.plan.optimizer.steps = meta.step", "pass", "kills"),
-    Bug("begin the epoch again", "train.py", "order[training.batch * plan.batch_size :]", "order", "kills"),
-    Bug("ignore SIGTERM", "cli/signals.py", '("SIGINT", "SIGTERM", "SIGHUP")', '("SIGINT", "SIGHUP")', "kills"),
-    Bug("train on when the loss is no number", "train.py", "if not math.isfinite(loss):", "if False:", "runaways"),
+    Bug(
+        "forget how many steps were done",
+        "train.py",
+        "Training.resume",
+        "self.plan.optimizer.steps = meta.step",
+        "pass",
+        "kills",
+    ),
+    Bug(
+        "begin the epoch again",
+        "train.py",
+        "_run_epoch",
+        "order[training.batch * plan.batch_size:]",
+        "order",
+        "kills",
+    ),
+    Bug(
+        "ignore SIGTERM",
+        "cli/signals.py",
+        "stop_asked",
+        '("SIGINT", "SIGTERM", "SIGHUP")',
+        '("SIGINT", "SIGHUP")',
+        "kills",
+    ),
+    Bug(
+        "train on when the loss is no number",
+        "train.py",
+        "_run_epoch",
+        "not math.isfinite(loss)",
+        "False",
+        "runaways",
+    ),
     Bug(
         "save numbers that are not finite",
         "train.py",
-        "if not all(np.isfinite(vector).all() for vector in vectors):",
-        "if False:",
+        "Training.checkpoint",
+        "not all(np.isfinite(vector).all() for vector in vectors)",
+        "False",
         "runaways",
     ),
-    Bug("believe any array", "checkpoint.py", "if _describe(array) != described:", "if False:", "hostile_checkpoints"),
-    Bug("believe any number", "checkpoint.py", "if not np.isfinite(array).all():", "if False:", "hostile_checkpoints"),
+    # reading checkpoints
+    Bug(
+        "believe any array",
+        "checkpoint.py",
+        "_read_array",
+        "_describe(array) != described",
+        "False",
+        "hostile_checkpoints",
+    ),
+    Bug(
+        "believe any number",
+        "checkpoint.py",
+        "_read_array",
+        "not np.isfinite(array).all()",
+        "False",
+        "hostile_checkpoints",
+    ),
     Bug(
         "believe any meta entry",
         "checkpoint.py",
-        'if _sha256(meta | {"format_version": version}) != sha256:',
-        "if False:",
+        "_read_meta",
+        '_sha256(meta | {"format_version": version}) != sha256',
+        "False",
         "hostile_checkpoints",
     ),
-    Bug("read any format version", "checkpoint.py", "if version != FORMAT_VERSION:", "if False:", "old_checkpoints"),
+    Bug(
+        "read any format version",
+        "checkpoint.py",
+        "_read_meta",
+        "version != FORMAT_VERSION",
+        "False",
+        "old_checkpoints",
+    ),
+    # fetching
     Bug(
         "go on from refused connections alone",
         "data/download.py",
-        "if fault.lasting:",
-        "if 'refuse' not in str(fault):\n                    break\n                if fault.lasting:",
+        "_Fetch.from_any_mirror",
+        "faults[mirror] = str(fault)",
+        "faults[mirror] = str(fault)\nif 'refuse' not in str(fault):\n    break",
         "mirrors",
     ),
     Bug(
         "take any bytes from a mirror",
         "data/download.py",
-        "if digest.hexdigest() != file.sha256:",
-        "if False:",
+        "_Fetch.from_mirror",
+        "digest.hexdigest() != file.sha256",
+        "False",
         "mirrors",
     ),
-    Bug(
-        "wait for a mirror for ever",
-        "data/download.py",
-        "items.get(timeout=max(0.0, min(window_end, self.deadline) - time.monotonic()))",
-        "items.get()",
-        "mirrors",
-    ),
+    Bug("wait for a mirror for ever", "data/download.py", "_Fetch.pieces", "items.get(...)", "items.get()", "mirrors"),
     Bug(
         "believe any file in the cache",
         "data/cache.py",
-        "if digest == (file.gz_sha256 if gzipped else file.sha256):",
-        "if True:",
+        "_examine",
+        "digest == (file.gz_sha256 if gzipped else file.sha256)",
+        "True",
         "mirrors",
     ),
-    Bug(
-        "decode pictures of any size",
-        "picture/decode.py",
-        "            _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data))\n",
-        "",
-        "hostile_images",
-    ),
-    Bug(
-        "let decoders raise what they like",
-        "picture/decode.py",
-        "except Exception as error:",
-        "except EOFError as error:",
-        "hostile_images",
-    ),
+    # reading what users have
+    Bug("decode pictures of any size", "picture/decode.py", "_grey", "_refuse_if_huge(...)", "None", "hostile_images"),
+    Bug("let decoders raise what they like", "picture/decode.py", "_grey", "Exception", "EOFError", "hostile_images"),
     Bug(
         "let the last of two equal keys win",
         "config/files.py",
+        "_YamlReader._mapping",
         "self.repeated if key in mapping else self.lines",
         "self.lines",
         "hostile_configs",
     ),
 )
+
+
+def planted(bug: Bug, source: str) -> str:
+    """The module with the bug in its one place; LookupError says what is missing, or is there more than once."""
+    functions = dict(functions_of(ast.parse(source)))
+    where = f"{bug.name}: nnctl/{bug.module}"
+    if bug.function not in functions:
+        raise LookupError(f"{where} has no function {bug.function}")
+    pattern = parsed(bug.right)
+    found = list(places_of(pattern, functions[bug.function]))
+    if len(found) != 1:
+        elsewhere = [name for name, function in functions.items() if list(places_of(pattern, function))]
+        raise LookupError(
+            f"{where}, {bug.function}: {ast.unparse(pattern)!r} is there {len(found)} times, not once; "
+            f"of all functions these hold it: {', '.join(elsewhere) or 'none'}"
+        )
+    (place,) = found
+    if isinstance(place, ast.expr):
+        return replaced(source, place, f"({bug.wrong})")
+    return replaced(source, place, textwrap.indent(bug.wrong, " " * place.col_offset).lstrip())
+
+
+def functions_of(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Every function below a node, under its qualified name."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if not isinstance(child, ast.ClassDef):
+                yield prefix + child.name, child
+            yield from functions_of(child, f"{prefix}{child.name}.")
+        else:
+            yield from functions_of(child, prefix)
+
+
+def parsed(code: str) -> ast.expr | ast.stmt:
+    """The expression or, if it is none, the one statement."""
+    (statement,) = ast.parse(code).body
+    return statement.value if isinstance(statement, ast.Expr) else statement
+
+
+def places_of(pattern: ast.expr | ast.stmt, function: ast.AST) -> Iterator[ast.expr | ast.stmt]:
+    """What a function holds that is the same code as a pattern."""
+    for node in ast.walk(function):
+        match node, pattern:
+            case ast.Call(), ast.Call(func=called, args=[ast.Constant(value=value)], keywords=[]) if value is ...:
+                if ast.unparse(node.func) == ast.unparse(called):
+                    yield node
+            case (ast.expr() | ast.stmt(), _) if not isinstance(node, ast.Expr):  # which is no more than its value
+                if ast.unparse(node) == ast.unparse(pattern):
+                    yield node
+
+
+def replaced(source: str, place: ast.expr | ast.stmt, code: str) -> str:
+    """The source with other code in a place."""
+    lines = source.encode().splitlines(keepends=True)  # columns are counted in bytes
+    assert place.end_lineno is not None
+    assert place.end_col_offset is not None
+    before = b"".join(lines[: place.lineno - 1]) + lines[place.lineno - 1][: place.col_offset]
+    after = lines[place.end_lineno - 1][place.end_col_offset :] + b"".join(lines[place.end_lineno :])
+    return (before + code.encode() + after).decode()
 
 
 def copied(folder: Path) -> Path:
@@ -173,10 +281,7 @@ def passed(folder: Path, tests: str) -> bool:
 def plant(bug: Bug, package: Path) -> None:
     """Put what is wrong in the place of what is right."""
     path = package / bug.module
-    text = path.read_text("utf-8")
-    if text.count(bug.right) != 1:
-        raise SystemExit(f"{bug.name}: {bug.right!r} occurs {text.count(bug.right)} times in {bug.module}")
-    path.write_text(text.replace(bug.right, bug.wrong), "utf-8")
+    path.write_text(planted(bug, path.read_text("utf-8")), "utf-8")
 
 
 def main() -> None:
