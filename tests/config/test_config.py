@@ -270,9 +270,9 @@ def test_a_mistake_in_toml_is_one_line_with_its_place(refusal, text, message):
     ],
 )
 def test_a_monstrous_file_is_refused_at_once(refusal, name, text):
-    start = time.perf_counter()
+    start = time.process_time()  # the processor's, so that a busy machine does not count
     message = refusal(text, name=name)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert message.startswith(name)
     assert "\n" not in message
     assert len(message) < 150

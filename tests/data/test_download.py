@@ -40,6 +40,7 @@ class Mirror:
         self.script = script
         self.requests: list[bytes] = []
         self.over = threading.Event()
+        self.played = threading.Event()  # the script to its end, once at least
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -58,6 +59,7 @@ class Mirror:
                     connection.sendall(step)
                 else:
                     self.over.wait(step)
+            self.played.set()
 
     def close(self) -> None:
         self.over.set()
@@ -130,13 +132,14 @@ FAULTS: dict[str, tuple[Script, str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_mirror_that_fails_leads_to_the_next(fault, mirror, good, tmp_path):
-    bad = mirror(FAULTS[fault][0])
-    started = time.monotonic()
+    script = FAULTS[fault][0]
+    bad = mirror(script)
     download([bad.url, good], [FILE], tmp_path, limits=SHORT)
+    if FOREVER in script or len(script) > 100:
+        assert not bad.played.is_set()  # it was not waited for
     assert (tmp_path / FILE.name).read_bytes() == CONTENT
     assert names(tmp_path) == [FILE.name]
     assert bad.requests  # it was asked first
-    assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -179,19 +182,19 @@ def test_an_address_that_cannot_work_leads_to_the_next(address, reason, good, tm
 
 
 def test_a_name_lookup_that_hangs_leads_to_the_next(good, tmp_path, monkeypatch):
-    resolve, over = socket.getaddrinfo, threading.Event()
+    resolve, over, hung = socket.getaddrinfo, threading.Event(), threading.Event()
 
     def hang(host, *args, **kwargs):
         if host == "slow.invalid":
             over.wait(FOREVER)
+            hung.set()
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return resolve(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    started = time.monotonic()
     download(["http://slow.invalid/", good], [FILE], tmp_path, limits=SHORT)
+    assert not hung.is_set()  # it was not waited for
     over.set()
-    assert time.monotonic() - started < 3
     assert (tmp_path / FILE.name).exists()
 
 
@@ -243,10 +246,9 @@ def test_a_mirror_that_lacks_one_file_is_tried_for_the_others(mirror, good, tmp_
 def test_the_whole_fetch_has_a_limit_that_a_fast_enough_mirror_cannot_stretch(mirror, tmp_path):
     steady = mirror([OK + LENGTH, *[step for _ in range(99) for step in (CONTENT[:8192], 0.05)]])
     limits = Limits(answer=0.6, window=0.6, window_bytes=10_000, total=0.8)
-    started = time.monotonic()
     with pytest.raises(DataError, match=r"not done when the 0\.8 s for the whole fetch were over"):
         download([steady.url], [FILE], tmp_path, limits=limits)
-    assert time.monotonic() - started < 1.5
+    assert not steady.played.is_set()
 
 
 def test_a_steady_mirror_may_take_longer_than_one_window(mirror, tmp_path):

@@ -73,6 +73,19 @@ def assert_spoken(done: subprocess.CompletedProcess[str], code: int) -> None:
     assert "hint: " in done.stderr, done.stderr
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has had of the processors: it does not count what others do on a busy machine."""
+    if sys.platform != "linux":
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process that was started here has come to its end, while it is still there to be asked about it."""
+    return sys.platform != "linux" or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def verified(paths: Sequence[Path]) -> dict[Path, str | None]:
     """What `nnctl checkpoint verify` says of files: their digests, or None for those that it refuses."""
     found: dict[Path, str | None] = {}

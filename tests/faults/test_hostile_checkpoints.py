@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import shutil
 import struct
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.faulty import FULL, SMALL, amount, assert_spoken, chosen, on_linux
+from tests.faults.faulty import FULL, SMALL, amount, assert_spoken, chosen, on_linux, processor_seconds
 from tests.faults.forgeries import (
     CAGE,
     CONTENTS,
@@ -91,9 +90,7 @@ def verified(paths: Sequence[Path], cwd: Path) -> list[dict[str, Any]]:
         try:
             for line in process.stdout:
                 answers.append(json.loads(line))
-                fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-                spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-                # of the processor, so that other programs do not count; the first line waits for all imports
+                spent = processor_seconds(process.pid)  # the first line waits for all imports
                 assert spent - before < SECONDS + 2 * (len(answers) == 1), f"{answers[-1]} took {spent - before} s"
                 before = spent
             code = process.wait()
