@@ -146,8 +146,11 @@ def _decode(path: Path, data: bytes) -> str:
 def _parse_toml(path: Path, text: str) -> Document:
     import tomllib
 
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") > MAX_TOML_DOTS and not line.lstrip().startswith("#"):
+    # in TOML a line ends at "\n" alone, and "#" begins no comment within a text of several lines
+    one_line_texts = '"""' not in text and "'''" not in text
+    for number, line in enumerate(text.split("\n"), start=1):
+        is_comment = one_line_texts and line.lstrip(" \t").startswith("#")
+        if line.count(".") > MAX_TOML_DOTS and not is_comment:
             raise ConfigError(f"{path}:{number}: holds more than {MAX_TOML_DOTS} dots", "shorten the line")
     try:
         tree = tomllib.loads(text)

@@ -246,10 +246,16 @@ def test_a_mistake_in_yaml_is_one_line_with_its_place(refusal, text, message):
         ("optimizer.learning_rate = nan", f"my.toml: optimizer.learning_rate: must be {RATE}, not nan"),
         ("optimiser.name = 'adam'", "my.toml: optimiser: unknown key; did you mean optimizer?"),
         ("seed = 1\n" + "a." * 40 + "b.c = 1", "my.toml:2: holds more than 40 dots"),
+        ("seed = 1\r\n" + "a." * 40 + "b.c = 1", "my.toml:2: holds more than 40 dots"),
+        ("x = '\u2028\x85'\n" + "a." * 40 + "b.c = 1", "my.toml:2: holds more than 40 dots"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_toml_is_one_line_with_its_place(refusal, text, message):
     assert refusal(text, name="my.toml") == message
+
+
+def test_a_comment_of_toml_may_have_any_number_of_dots(load):
+    assert load("  # a comment" + "." * 100 + "\nseed = 3\n", name="my.toml").config.seed == 3
 
 
 @pytest.mark.parametrize(
@@ -266,6 +272,8 @@ def test_a_mistake_in_toml_is_one_line_with_its_place(refusal, text, message):
         ("my.toml", "seed = " + "[" * 2000 + "]" * 2000),
         ("my.toml", "seed = " + "{a = " * 2000),
         ("my.toml", "a." * 400_000 + "b = 1"),
+        *(("my.toml", ("a." * 38 + f"'{c}'.") * 1000 + "b = 1") for c in ("\u2028", "\u2029", "\x85")),
+        ("my.toml", "a = ['''\n#''', {" + "a." * 60_000 + "b = 1}]"),
         ("my.toml", "".join(f"a{number} = 1\n" for number in range(50_000))),
     ],
 )
