@@ -25,7 +25,7 @@ MAX_BYTES = 50_000_000
 MAX_SIDE = 10_000  # pixels
 # To decode, in less than 200 MB of memory; a JPEG may hold more, because it can be decoded at a fraction of its size.
 MAX_PIXELS = 16_000_000
-MAX_COPIED_PIXELS = 7_000_000  # where a decoder, or a conversion, holds several copies
+MAX_COPIED_PIXELS = 7_000_000  # where a decoder, or a conversion, holds several copies or is slow
 SAMPLE_HEADER = 26  # bytes of a PNG, up to the kind of its pixels
 EXIF_ORIENTATION = 0x0112
 # orientation -> is it transposed, then the direction in which rows and columns are read
@@ -106,7 +106,7 @@ def _grey(data: bytes) -> Grey:
     try:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data))
+            _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data), packed=limits.is_packed_bmp(data))
             picture.load()
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
             return _upright(_luminance(picture), orientation)
@@ -121,12 +121,13 @@ def _grey(data: bytes) -> Grey:
         raise ImageError(f"the picture is damaged ({what})", "save or download it again") from error
 
 
-def _refuse_if_huge(picture: Image.Image, *, held_whole: bool) -> None:
+def _refuse_if_huge(picture: Image.Image, *, held_whole: bool, packed: bool) -> None:
     """Check the size the header promises before any pixel is decoded; ask a JPEG for no more than is needed.
 
     Args:
         picture: as opened.
         held_whole: whether all its pixels are held in memory, however small a copy is asked for.
+        packed: whether it is a BMP of runs, which Pillow unpacks pixel by pixel in Python.
     """
     width, height = picture.size
     hint = "crop it to the digit, or save a smaller copy"
@@ -139,7 +140,7 @@ def _refuse_if_huge(picture: Image.Image, *, held_whole: bool) -> None:
         or (picture.mode == "RGB" and picture.has_transparency_data)
         or (picture.mode == "CMYK" and held_whole)
     )
-    limit = MAX_COPIED_PIXELS if copied else MAX_PIXELS
+    limit = MAX_COPIED_PIXELS if copied or packed else MAX_PIXELS
     if decoded > limit:
         raise ImageError(f"the picture has {decoded / 1e6:.1f} megapixels; {limit // 10**6} are the limit", hint)
 

@@ -1,4 +1,4 @@
-"""Count what an encoded picture consists of before a decoder goes through it: parts, metadata, passes.
+"""Count what an encoded picture consists of before a decoder goes through it: parts, metadata, passes, runs.
 
 A small file may hold millions of parts of a few bytes, each of which costs a decoder far more than its bytes.
 """
@@ -12,6 +12,7 @@ from nnctl.errors import ImageError
 MAX_PARTS = 100_000  # a picture written in pieces of 512 bytes may be as large as a picture may be
 MAX_METADATA = 16_000_000  # bytes; there is a copy or two of them while a picture is opened
 MAX_PASSES = 50  # each goes over all pixels, though it may be a few bytes long
+MAX_PACKED = 3_000_000  # bytes of a BMP whose runs, of two bytes or more, Pillow unpacks one by one in Python
 
 HINT = "save it again as PNG or JPEG"
 JPEG = b"\xff\xd8\xff"
@@ -25,8 +26,10 @@ def refuse_if_intricate(data: bytes) -> None:
     """Go through the parts that a decoder would go through one by one, up to the limits.
 
     Raises:
-        ImageError: more parts, metadata or passes than a picture of a digit can need.
+        ImageError: more parts, metadata, passes or runs than a picture of a digit can need.
     """
+    if is_packed_bmp(data) and len(data) > MAX_PACKED:
+        raise ImageError(f"the picture is a packed BMP of more than {MAX_PACKED // 10**6} MB", HINT)
     walk = next((walk for signature, walk in WALKS.items() if data.startswith(signature)), None)
     if walk is None:
         return
@@ -39,6 +42,11 @@ def refuse_if_intricate(data: bytes) -> None:
             raise ImageError(f"the picture carries more than {MAX_METADATA // 10**6} MB of metadata", HINT)
     if comes_in_passes(data) and _passes(data) > MAX_PASSES:
         raise ImageError(f"the picture comes in more than {MAX_PASSES} passes", HINT)
+
+
+def is_packed_bmp(data: bytes) -> bool:
+    """Whether this is a BMP whose pixels come as runs (RLE8 or RLE4)."""
+    return data.startswith(b"BM") and int.from_bytes(data[30:34], "little") in (1, 2)
 
 
 def comes_in_passes(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""How many parts, how much metadata and how many passes a picture may have."""
+"""How many parts, how much metadata and how many passes or runs a picture may have."""
 
 import struct
 from collections.abc import Callable
@@ -113,3 +113,36 @@ def test_a_picture_that_comes_colour_by_colour_is_held_whole() -> None:
     one_by_one = data[:scan] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[scan + 14 :]
     assert "25.0 megapixels" in refusal(one_by_one)
     assert "blank" in refusal(data)  # as a whole it is decoded at a fraction of its size
+
+
+def packed_bmp(side: int, pixels: bytes, bits: int = 8) -> bytes:
+    """A BMP in RLE8 or RLE4, in shades of grey."""
+    levels = 1 << bits
+    palette = b"".join(bytes([level * 255 // (levels - 1)] * 3) + b"\0" for level in range(levels))
+    begin = 54 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, bits, {8: 1, 4: 2}[bits], len(pixels), 0, 0, levels, 0)
+    return b"BM" + struct.pack("<IHHI", begin + len(pixels), 0, 0, begin) + header + palette + pixels
+
+
+RUNS = {"one pixel": b"\1\xff", "jump": b"\0\2\0\0", "end of a row": b"\0\0", "three pixels": b"\0\3\1\2\3\0"}
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("run", RUNS)
+def test_a_packed_bmp_of_very_many_runs_is_refused_before_they_are_unpacked(
+    run: str, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("was opened"))
+    assert "packed BMP of more than 3 MB" in refusal(packed_bmp(2000, RUNS[run] * (4_000_000 // len(RUNS[run])), bits))
+
+
+def test_a_packed_bmp_may_not_have_as_many_pixels_as_one_that_is_read_at_once() -> None:
+    assert "9.0 megapixels; 7 are the limit" in refusal(packed_bmp(3000, b"\1\xff\0\0" * 3000))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_packed_bmp_is_read(bits: int) -> None:
+    paper, ink = b"\xff", b"\0"
+    blank = b"\xc8" + paper + b"\0\0"  # 200 pixels
+    stroke = b"\x5f" + paper + b"\x0a" + ink + b"\x5f" + paper + b"\0\0"
+    assert read_digit(packed_bmp(200, blank * 50 + stroke * 100 + blank * 50, bits), "digit").any()
