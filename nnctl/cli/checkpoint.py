@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,25 +68,19 @@ def info(target: Path | None, as_json: bool) -> None:
 @options.as_json
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of checkpoints; a run directory stands for all that it holds."""
-    failed = 0
-    files = []
-    for path in paths:
-        found = sorted(path.glob("checkpoints/*.npz")) if durable.is_folder(path) else []
-        files += found or [path]
-    for path in files:
-        entry: dict[str, Any] = {"path": str(path), "ok": True}
-        try:
-            entry["digest"] = _load(path).digest()
-        except CheckpointError as error:
-            failed += 1
-            entry |= {"ok": False, "error": error.message}
+    failed = examined = 0
+    for path, read in itertools.chain.from_iterable(map(_examined, paths)):
+        entry: dict[str, Any] = {"path": str(path), "ok": not isinstance(read, CheckpointError)}
+        entry |= {"error": read.message} if isinstance(read, CheckpointError) else {"digest": read.digest()}
+        examined += 1
+        failed += not entry["ok"]
         if as_json:
             console.result_json(entry)
         else:
             console.result(console.printable(f"{path}: ok" if entry["ok"] else f"damaged: {entry['error']}"))
     if failed:
         hint = "check the names; restore a copy, or train again"
-        raise CheckpointError(f"{failed} of {len(files)} checkpoints cannot be used", hint)
+        raise CheckpointError(f"{failed} of {examined} checkpoints cannot be used", hint)
 
 
 @options.command(checkpoint, name="digest", examples="nnctl checkpoint digest")
@@ -100,8 +96,34 @@ def digest(target: Path | None) -> None:
     if target is not None and not durable.is_folder(target):
         console.result(_load(found).digest())
         return
-    for path in sorted(found.parent.glob("*.npz")):
-        console.result(f"{_load(path).digest()}  {console.printable(path)}")
+    for path, read in _examined(found.parent.parent):
+        if isinstance(read, CheckpointError):
+            raise read
+        console.result(f"{read.digest()}  {console.printable(path)}")
+
+
+def _examined(path: Path) -> Iterator[tuple[Path, Checkpoint | CheckpointError]]:
+    """A checkpoint, or each one of a run directory: what it holds, or why it cannot be used.
+
+    A training may remove the older ones of its run meanwhile: what is gone since it was listed is passed over.
+    """
+    seen = False
+    for file in sorted(path.glob("checkpoints/*.npz")) if durable.is_folder(path) else ():
+        read = _read(file)
+        gone = isinstance(read, CheckpointError) and isinstance(read.__cause__, FileNotFoundError)
+        if not gone or file.is_symlink():
+            seen = True
+            yield file, read
+    if not seen:
+        yield path, _read(path)
+
+
+def _read(path: Path) -> Checkpoint | CheckpointError:
+    """What a checkpoint holds, or why it cannot be used."""
+    try:
+        return _load(path)
+    except CheckpointError as error:
+        return error
 
 
 def _load(path: Path) -> Checkpoint:

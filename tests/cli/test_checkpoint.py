@@ -76,6 +76,62 @@ def test_a_folder_without_a_checkpoint_is_not_passed_over(cli: Cli, own_run: Pat
     assert "1 of 2 checkpoints" in err
 
 
+@pytest.fixture
+def vanishing(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`vanishing("step-000000007.npz")`: listed like any other checkpoint, and removed before it is read."""
+    load = checkpoint.load
+
+    def vanish(*names: str) -> None:
+        files = [own_run / "checkpoints" / name for name in names]
+        for file in files:
+            file.touch()
+
+        def load_later(path: Path) -> checkpoint.Checkpoint:
+            for file in files:
+                file.unlink(missing_ok=True)
+            return load(path)
+
+        monkeypatch.setattr(checkpoint, "load", load_later)
+
+    return vanish
+
+
+@pytest.mark.parametrize("command", ["verify", "digest"])
+def test_what_a_training_has_removed_since_it_was_listed_is_passed_over(
+    command: str, cli: Cli, own_run: Path, vanishing: Callable[..., None]
+) -> None:
+    expected = cli("checkpoint", command, own_run)
+    vanishing("a.npz", "step-000000007.npz")
+    assert expected[0] == 0
+    assert cli("checkpoint", command, own_run) == expected
+
+
+@pytest.mark.parametrize("command", ["verify", "digest"])
+def test_what_was_named_and_is_gone_is_an_error(
+    command: str, cli: Cli, own_run: Path, vanishing: Callable[..., None]
+) -> None:
+    vanishing("a.npz")
+    code, out, err = cli("checkpoint", command, own_run / "checkpoints" / "a.npz")
+    assert code == 4
+    assert "a.npz: no such file" in out + err
+
+
+@pytest.mark.parametrize("command", ["verify", "digest"])
+def test_a_run_of_which_nothing_is_left_is_an_error(
+    command: str, cli: Cli, own_run: Path, vanishing: Callable[..., None]
+) -> None:
+    vanishing("best.npz", "last.npz")
+    assert cli("checkpoint", command, own_run)[0] == 4
+
+
+@pytest.mark.parametrize("command", ["verify", "digest"])
+def test_a_link_to_nowhere_is_not_passed_over(command: str, cli: Cli, own_run: Path) -> None:
+    (own_run / "checkpoints" / "a.npz").symlink_to("nowhere")
+    code, out, err = cli("checkpoint", command, own_run)
+    assert code == 4
+    assert "a.npz: no such file" in out + err
+
+
 @pytest.mark.parametrize("command", ["info", "digest", "verify"])
 def test_a_checkpoint_whose_arrays_are_not_those_of_its_configuration_is_refused(
     command: str, cli: Cli, own_run: Path
