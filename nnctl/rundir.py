@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,10 @@ class RunDir:
 
     def trained(self) -> bool:
         """Whether an epoch has been finished here."""
-        return self.best.exists() or (self.metrics.exists() and self.metrics.stat().st_size > 0)
+        try:
+            return self.best.exists() or self.metrics.stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def refuse_if_used(self) -> None:
         """Raise RunUsedError if a run has begun here: a new one would overwrite it."""
@@ -136,14 +141,25 @@ def newest() -> RunDir:
     """The run that saved a checkpoint last; raises CheckpointError if there is none."""
     runs = _newest_first()
     if not runs:
-        raise CheckpointError(f"no run found in {RUNS}/", "train a network first")
+        raise _no_run()
     return runs[0]
 
 
 def _newest_first() -> list[RunDir]:
-    """All runs that have saved a checkpoint."""
-    saved = sorted(RUNS.glob("*/checkpoints/last.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [RunDir(path.parent.parent) for path in saved]
+    """All runs that have saved a checkpoint; what cannot be looked at is none, or is being removed in this moment."""
+    saved = []
+    with contextlib.suppress(OSError):
+        for path in RUNS.iterdir():
+            run = RunDir(path)
+            with contextlib.suppress(OSError):
+                status = run.last.stat()
+                if stat.S_ISREG(status.st_mode):
+                    saved.append((status.st_mtime_ns, run))
+    return [run for _, run in sorted(saved, key=operator.itemgetter(0), reverse=True)]
+
+
+def _no_run() -> CheckpointError:
+    return CheckpointError(f"no run found in {RUNS}/", "train a network first")
 
 
 def find_checkpoint(target: Path | None) -> Path:
@@ -153,8 +169,10 @@ def find_checkpoint(target: Path | None) -> Path:
     """
     if target is not None and not durable.is_folder(target):
         return target
-    run = RunDir(target) if target is not None else next(filter(RunDir.trained, _newest_first()), None) or newest()
-    for path in (run.best, run.last):
+    runs = [RunDir(target)] if target is not None else sorted(_newest_first(), key=lambda run: not run.trained())
+    for path in (path for run in runs for path in (run.best, run.last)):
         if path.exists():
             return path
-    raise CheckpointError(f"{run.path}: holds no checkpoint", "name a run directory or a checkpoint file")
+    if target is None:
+        raise _no_run()
+    raise CheckpointError(f"{target}: holds no checkpoint", "name a run directory or a checkpoint file")

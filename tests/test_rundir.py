@@ -3,10 +3,11 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -273,6 +274,55 @@ def test_the_newest_run_is_the_one_that_saved_last_whatever_its_name():
     saved("20260105-c", at=2000)
     (Path("runs") / "20260110-nothing-saved").mkdir()
     assert rundir.newest().path == Path("runs/20260101-b")
+
+
+def dangle(zz: Path) -> None:
+    (zz / "checkpoints").mkdir(parents=True)
+    (zz / "checkpoints" / "last.npz").symlink_to("nowhere")
+
+
+def circle(zz: Path) -> None:
+    (zz / "checkpoints").mkdir(parents=True)
+    (zz / "checkpoints" / "last.npz").symlink_to("last.npz")
+
+
+DEAD: dict[str, Callable[[Path], object]] = {
+    "a link to nowhere": dangle,
+    "a link to itself": circle,
+    "a folder": lambda zz: (zz / "checkpoints" / "last.npz").mkdir(parents=True),
+    "a run that is a link to nowhere": lambda zz: zz.symlink_to("nowhere"),
+    "a file": Path.touch,
+}
+
+
+@pytest.mark.parametrize("kind", DEAD)
+def test_a_dead_entry_is_no_run(kind):
+    run = saved("good", at=1000)
+    DEAD[kind](Path("runs/zz"))
+    assert rundir.newest().path == run.path
+    assert rundir.find_checkpoint(None) == run.last
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("looks", [1, 2])
+@pytest.mark.parametrize("name", ["last.npz", "metrics.jsonl"])
+def test_a_run_that_vanishes_while_the_newest_is_looked_for_is_none(monkeypatch, name, looks, trained):
+    run = saved("good", at=1000)
+    if trained:
+        write_lines(run, line(1))
+    write_lines(saved("zz", at=2000), line(1))
+    look = Path.stat
+    looked = []
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if path.name == name and path.is_relative_to("runs/zz"):
+            looked.append(path)
+            if len(looked) == looks:
+                shutil.rmtree("runs/zz")
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert rundir.find_checkpoint(None).exists()
 
 
 def test_without_runs_the_newest_is_an_error_that_says_how_to_make_one():
