@@ -24,7 +24,7 @@ import numpy as np
 from nnctl.errors import CheckpointError
 from nnctl.nn.arrays import Array
 from nnctl.storage import npz
-from nnctl.storage.durable import whole_file
+from nnctl.storage.durable import open_regular, whole_file
 from nnctl.storage.npz import Archive, RefusedError
 from nnctl.train import TrainerState
 
@@ -106,7 +106,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     arrays["meta"] = np.frombuffer(text, np.uint8)
 
     def verify(written: Path) -> None:
-        with npz.open_regular(written) as file:
+        with open_regular(written) as file:
             if not npz.holds(file, arrays):
                 raise CheckpointError(f"{path}: the disk returned other bytes than were written", "check the disk")
 
@@ -121,7 +121,7 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: it is missing, damaged, of another format, or not a checkpoint at all.
     """
     try:
-        with npz.open_regular(path) as file:
+        with open_regular(path) as file:
             return _read(file)
     except RefusedError as reason:
         # a reason may quote a file that was made to fill the screen

@@ -112,7 +112,8 @@ class RunDir:
     def read_metadata(self) -> dict[str, Any]:
         """What `write_metadata` saved; empty where there is none or it cannot be read."""
         try:
-            metadata = json.loads(self.metadata.read_bytes())
+            with durable.open_regular(self.metadata) as file:
+                metadata = json.load(file)
         except (OSError, ValueError, RecursionError):
             return {}
         return metadata if isinstance(metadata, dict) else {}

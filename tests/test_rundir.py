@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -195,6 +196,45 @@ def test_metrics_that_cannot_be_written_are_a_storage_error(run):
     run.metrics.mkdir()
     with pytest.raises(StorageError, match="cannot write"):
         run.append_metrics({"epoch": 1})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("info", RunDir.read_info),
+        ("metrics", lambda run: run.rewind_metrics([])),
+        ("metrics", lambda run: run.append_metrics({"epoch": 1})),
+    ],
+)
+@pytest.mark.parametrize("held", [False, True])
+def test_nobody_waits_for_the_other_end_of_a_pipe(run, name, use, held):
+    pipe = getattr(run, name)
+    os.mkfifo(pipe)
+    other_end = os.open(pipe, os.O_RDWR) if held else None
+    usual = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("waits"))
+    signal.alarm(5)
+    try:
+        if name == "info":
+            assert use(run) == {}
+        else:
+            with pytest.raises(StorageError, match=rf"cannot (read|write) {pipe}: "):
+                use(run)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, usual)
+        if other_end is not None:
+            os.close(other_end)
+
+
+def test_metrics_are_for_whomever_the_umask_lets_read_them(run):
+    umask = os.umask(0o027)
+    try:
+        run.append_metrics({"epoch": 1})
+    finally:
+        os.umask(umask)
+    if os.name != "nt":
+        assert run.metrics.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from nnctl.errors import StorageError
 from nnctl.logs.listener import Listener
-from nnctl.storage.durable import write_whole
+from nnctl.storage.durable import open_regular, write_whole
 from nnctl.train import EpochReport
 
 
@@ -26,8 +26,8 @@ class MetricsFile(Listener):
     def on_epoch(self, report: EpochReport) -> None:
         """Add a line; raises StorageError."""
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(vars(report)) + "\n")
+            with open_regular(self.path, "ab") as file:
+                file.write(json.dumps(vars(report)).encode() + b"\n")
         except OSError as error:
             raise StorageError.from_os_error(f"write {self.path}", error) from error
 
@@ -38,7 +38,10 @@ class MetricsFile(Listener):
         """
         known: dict[int, bytes] = {}
         try:
-            lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+            with open_regular(self.path) as file:
+                lines = file.read().splitlines()
+        except FileNotFoundError:
+            lines = []
         except OSError as error:
             raise StorageError.from_os_error(f"read {self.path}", error) from error
         for line in lines:

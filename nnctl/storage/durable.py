@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from nnctl.errors import NnctlError, StorageError
 
@@ -72,6 +73,19 @@ def link(path: Path, name: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise StorageError.from_os_error(f"write {name}", error) from error
         write_whole(name, path.read_bytes())
+
+
+def open_regular(path: Path, mode: Literal["rb", "ab"] = "rb") -> BinaryIO:
+    """Open a file without waiting for the other end of a pipe; raises OSError for anything but a regular file."""
+
+    def opener(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is not a regular file", name)
+        return descriptor
+
+    return open(path, mode, opener=opener)
 
 
 def remove(path: Path) -> None:

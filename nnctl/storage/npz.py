@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,19 +32,6 @@ def _refusing_what_is_broken() -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, RuntimeError, OverflowError) as error:
         raise RefusedError(f"is not a whole checkpoint ({error})") from error
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file without waiting for the other end of a pipe; refuse anything but a regular file."""
-
-    def opener(name: str, flags: int) -> int:
-        descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise RefusedError("is not a regular file")
-        return descriptor
-
-    return open(path, "rb", opener=opener)
 
 
 def write(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
