@@ -17,6 +17,7 @@ from nnctl.cli import console, signals
 from nnctl.errors import NnctlError, OfflineError, RunInUseError, RunUsedError, StoppedError, StorageError
 
 EXIT_INTERNAL = 1
+EXIT_HUNG_UP = 129  # 128 + SIGHUP, which Windows does not have
 EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
 
 # objects to wait for: imports make none, and searching what they make takes a tenth of a short command
@@ -136,7 +137,7 @@ def _report(error: BaseException) -> int:
             console.error("interrupted")
             return 128 + signal.SIGINT
         case SystemExit():
-            console.error("terminated")
+            console.error("hung up" if error.code == EXIT_HUNG_UP else "terminated")
             return error.code if isinstance(error.code, int) else EXIT_INTERNAL
         case BrokenPipeError():
             _discard_output()

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
+NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 received: list[int] = []
 """The signals that asked to leave at once. What they raise can be lost on its way: in a callback, Python drops it."""
 
 
 def leave_at_once() -> None:
-    """From now on, leave through every `finally` on SIGINT and SIGTERM."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """From now on, leave through every `finally` on SIGINT, SIGTERM and SIGHUP, but on none that is ignored."""
+    for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
 
@@ -32,8 +34,7 @@ def stop_asked() -> Iterator[Callable[[], int | None]]:
     none.
     """
     asked = list(received)
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    usual = {number: signal.getsignal(number) for number in numbers}
+    usual = {number: signal.getsignal(number) for number in NUMBERS}
     usual = {number: handler for number, handler in usual.items() if handler is not signal.SIG_IGN}
 
     def note(number: int, _: FrameType | None) -> None:

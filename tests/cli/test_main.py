@@ -186,18 +186,42 @@ def test_a_message_cannot_command_the_terminal(cli: Cli) -> None:
 
 
 @on_posix
-def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "word"), [("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up")]
+)
+def test_a_terminated_command_leaves_nothing_half_written(name: str, word: str, tmp_path: Path) -> None:
+    number = signal.Signals[name]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         command = [*NNCTL, "data", "fetch", "--mirror", mirror]
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             silent.settimeout(60)
             connection, _ = silent.accept()  # by now the file is open to be written
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
             out, err = process.communicate()
             connection.close()
-    assert (process.returncode, out, err) == (143, b"", b"nnctl: error: terminated\n")
+    assert (process.returncode, out, err) == (128 + number, b"", f"nnctl: error: {word}\n".encode())
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
+
+
+HUNG_UP = """
+import signal
+from nnctl.cli import console, main, nnctl
+
+@nnctl.command()
+def probe():
+    signal.raise_signal(signal.SIGHUP)
+    console.result("went on")
+
+main()
+"""
+
+
+@on_posix
+def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    script = f"trap '' HUP; exec {shlex.quote(sys.executable)} -c {shlex.quote(HUNG_UP)} probe"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
 
 
 # Windows

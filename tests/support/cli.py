@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 import pytest
 
-from nnctl.cli import main
+from nnctl.cli import main, signals
 
 
 class Answer(NamedTuple):
@@ -39,7 +39,7 @@ Terminal = Callable[..., tuple[int, str]]
 def call(*arguments: object, stdin: bytes = b"") -> Answer:
     """Run nnctl in this process, from `main` on, in the folder the process is in."""
     out, err = io.StringIO(), io.StringIO()
-    usual = signal.getsignal(signal.SIGTERM)
+    usual = {number: signal.getsignal(number) for number in signals.NUMBERS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nnctl.blas.configure", lambda *_: None)  # NumPy is loaded already
         patch.setattr(sys, "argv", ["nnctl", *map(str, arguments)])
@@ -47,7 +47,8 @@ def call(*arguments: object, stdin: bytes = b"") -> Answer:
         streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
         with streams[0], streams[1], pytest.raises(SystemExit) as leaving:
             main()
-    signal.signal(signal.SIGTERM, usual)
+    for number, handler in usual.items():
+        signal.signal(number, handler)
     assert isinstance(leaving.value.code, int)
     return Answer(leaving.value.code, out.getvalue(), err.getvalue())
 
