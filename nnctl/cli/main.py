@@ -14,11 +14,21 @@ import click
 
 from nnctl import __version__
 from nnctl.cli import console, signals
-from nnctl.errors import NnctlError, OfflineError, RunInUseError, RunUsedError, StoppedError, StorageError
+from nnctl.errors import (
+    ConfigError,
+    NnctlError,
+    OfflineError,
+    RunInUseError,
+    RunUsedError,
+    StoppedError,
+    StorageError,
+)
 
 EXIT_INTERNAL = 1
 EXIT_HUNG_UP = 129  # 128 + SIGHUP, which Windows does not have
 EXIT_NO_READER = 141  # 128 + SIGPIPE, as if the system had stopped us
+
+COMPLETE = "_NNCTL_COMPLETE"  # the variable by which click's scripts call nnctl
 
 # objects to wait for: imports make none, and searching what they make takes a tenth of a short command
 GARBAGE = 50_000
@@ -99,11 +109,8 @@ def _expanded(arguments: list[str]) -> list[str]:
 
 def _run(arguments: list[str]) -> int:
     """Run one command; the only place that turns an exception into words and a number."""
-    if "_NNCTL_COMPLETE" in os.environ:
-        nnctl.main(arguments, prog_name="nnctl")
     try:
-        with nnctl.make_context("nnctl", arguments) as context:
-            nnctl.invoke(context)
+        return _called(arguments)
     except BaseException as error:
         if "--debug" in arguments and not isinstance(error, click.exceptions.Exit | SystemExit):
             import traceback
@@ -112,7 +119,34 @@ def _run(arguments: list[str]) -> int:
         if signals.received and isinstance(error, Exception) and not isinstance(error, NnctlError):
             return _report(SystemExit(128 + signals.received[0]))  # of which a library has made something else
         return _report(error)
+
+
+def _called(arguments: list[str]) -> int:
+    """Call one command, and return the exit code if nothing goes wrong."""
+    if instruction := os.environ.get(COMPLETE):
+        return _completed(instruction)
+    with nnctl.make_context("nnctl", arguments) as context:
+        nnctl.invoke(context)
     return 0
+
+
+def _completed(instruction: str) -> int:
+    """Give a shell what it asks for: its script for completing command lines, or the words that may come next."""
+    from click.shell_completion import shell_complete
+
+    try:
+        code = shell_complete(nnctl, {}, "nnctl", COMPLETE, instruction)
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"{COMPLETE}={instruction}: COMP_WORDS and COMP_CWORD do not say what to complete",
+            "leave it to the shell to set all three",
+        ) from None
+    if code:
+        raise ConfigError(
+            f"{COMPLETE}={instruction}: is not what a shell asks for",
+            "set it to bash_source, zsh_source or fish_source",
+        )
+    return code
 
 
 def _report(error: BaseException) -> int:

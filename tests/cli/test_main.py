@@ -86,7 +86,40 @@ def test_a_group_alone_shows_its_commands_and_is_a_mistake_in_a_script(group: st
 
 def test_a_shell_completes_commands(nnctl: Nnctl) -> None:
     completed = nnctl(_NNCTL_COMPLETE="bash_complete", COMP_WORDS="nnctl tr", COMP_CWORD="1")
-    assert completed.stdout.split() == ["plain,train"]
+    assert (completed.returncode, completed.stdout.split(), completed.stderr) == (0, ["plain,train"], "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_the_script_that_completes(shell: str, nnctl: Nnctl) -> None:
+    script = nnctl(_NNCTL_COMPLETE=f"{shell}_source")
+    assert (script.returncode, script.stderr) == (0, "")
+    assert f"_NNCTL_COMPLETE={shell}_complete" in script.stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"_NNCTL_COMPLETE": "tcsh_source"},
+        {"_NNCTL_COMPLETE": "bash"},
+        {"_NNCTL_COMPLETE": "bash_complete"},
+        {"_NNCTL_COMPLETE": "bash_complete", "COMP_WORDS": "nnctl tr"},
+        {"_NNCTL_COMPLETE": "zsh_complete", "COMP_WORDS": "nnctl tr", "COMP_CWORD": "one"},
+        {"_NNCTL_COMPLETE": "fish_complete", "COMP_WORDS": "nnctl tr", "COMP_CWORD": " "},
+    ],
+    ids=str,
+)
+def test_what_no_shell_asks_for_is_refused_in_one_line(variables: dict[str, str], nnctl: Nnctl) -> None:
+    refused = nnctl(**variables)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    first, second = refused.stderr.splitlines()
+    assert first.startswith(f"nnctl: error: _NNCTL_COMPLETE={variables['_NNCTL_COMPLETE']}: ")
+    assert second.startswith("hint: ")
+
+
+def test_an_empty_wish_to_complete_is_none(nnctl: Nnctl) -> None:
+    refused = nnctl("trian", _NNCTL_COMPLETE="")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("nnctl: error: ")
 
 
 # Mistakes
