@@ -94,7 +94,6 @@ def main() -> NoReturn:
     gc.set_threshold(GARBAGE)
     _open_missing_streams()
     console.prepare()
-    signals.leave_at_once()
     sys.exit(_run(_expanded(sys.argv[1:])))
 
 
@@ -110,15 +109,20 @@ def _expanded(arguments: list[str]) -> list[str]:
 def _run(arguments: list[str]) -> int:
     """Run one command; the only place that turns an exception into words and a number."""
     try:
-        return _called(arguments)
+        signals.leave_at_once()
+        code = _called(arguments)
+        signals.state.leaving = True
     except BaseException as error:
+        signals.state.leaving = True  # first of all: a signal would raise out of here
         if "--debug" in arguments and not isinstance(error, click.exceptions.Exit | SystemExit):
             import traceback
 
             console.note(traceback.format_exc().rstrip())
         if signals.received and isinstance(error, Exception) and not isinstance(error, NnctlError):
-            return _report(SystemExit(128 + signals.received[0]))  # of which a library has made something else
-        return _report(error)
+            error = SystemExit(128 + signals.received[0])  # of which a library has made something else
+        code = _report(error)
+    signals.ignore()
+    return code
 
 
 def _called(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -218,11 +219,68 @@ def test_a_message_cannot_command_the_terminal(cli: Cli) -> None:
     assert "red\\x1b[31m: no such file" in err
 
 
+def probed(probe: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", probe, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+SIGNALLED_TO_THE_END = """
+import atexit, signal, threading
+from nnctl.cli import console, main
+
+def all_of_them():
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.raise_signal(getattr(signal, name))
+
+def noted(text, note=console.note):
+    all_of_them()
+    note(text)
+    all_of_them()
+
+console.note = noted
+threading._register_atexit(all_of_them)
+atexit.register(all_of_them)
+main()
+"""
+
+
 @on_posix
+def test_no_signal_changes_an_end_that_is_settled(tmp_path: Path) -> None:
+    done = probed(SIGNALLED_TO_THE_END, "config", "check", "nothing.yaml", cwd=tmp_path)
+    assert done.stderr.splitlines()[0] == "nnctl: error: nothing.yaml: no such file"
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 2)
+
+
+SIGNALLED_IN_A_CALLBACK = """
+import signal, time, weakref
+from nnctl.cli import main, nnctl
+
+class Thing:
+    pass
+
+@nnctl.command()
+def probe():
+    thing = Thing()
+    watch = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+    del thing
+    time.sleep(20)
+
+main()
+"""
+
+
+@on_posix
+def test_a_signal_that_python_drops_in_a_callback_is_not_lost(tmp_path: Path) -> None:
+    done = probed(SIGNALLED_IN_A_CALLBACK, "probe", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "nnctl: error: terminated\n")
+
+
+@on_posix
+@pytest.mark.parametrize("times", [1, 40])
 @pytest.mark.parametrize(
     ("name", "word"), [("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up")]
 )
-def test_a_terminated_command_leaves_nothing_half_written(name: str, word: str, tmp_path: Path) -> None:
+def test_a_terminated_command_leaves_nothing_half_written(name: str, word: str, times: int, tmp_path: Path) -> None:
     number = signal.Signals[name]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -230,7 +288,9 @@ def test_a_terminated_command_leaves_nothing_half_written(name: str, word: str, 
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             silent.settimeout(60)
             connection, _ = silent.accept()  # by now the file is open to be written
-            process.send_signal(number)
+            for _ in range(times):
+                process.send_signal(number)
+                time.sleep(0.002)
             out, err = process.communicate()
             connection.close()
     assert (process.returncode, out, err) == (128 + number, b"", f"nnctl: error: {word}\n".encode())

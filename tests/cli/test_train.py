@@ -1,5 +1,6 @@
 """`nnctl train`: what a run leaves behind, how it goes on, and how it ends."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -21,6 +22,7 @@ import pytest
 from nnctl import blas, checkpoint
 from nnctl.cli import signals
 from nnctl.config import load
+from nnctl.errors import StoppedError
 from nnctl.storage import durable
 from tests.support.cli import Cli, Terminal
 from tests.support.files import contents
@@ -452,10 +454,24 @@ def test_a_signal_that_nohup_has_switched_off_stays_so() -> None:
         signal.signal(signal.SIGINT, usual)
 
 
+def test_a_second_signal_does_not_wait_but_the_echo_of_the_first_is_none() -> None:
+    heard: list[int] = []
+    usual = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    with contextlib.suppress(StoppedError), signals.stop_asked() as stop:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert (stop(), heard) == (signal.SIGTERM, [])
+        signals.state.heard -= signals.ONE_WISH  # a while later
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+        raise StoppedError("stopped", "", signal.SIGTERM)
+    signal.signal(signal.SIGTERM, usual)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(("name", "times"), [("SIGINT", 3), ("SIGTERM", 1), ("SIGTERM", 40), ("SIGHUP", 1)])
 def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
-    name: str, tmp_path: Path, small: Small, nnctl: Nnctl
+    name: str, times: int, tmp_path: Path, small: Small, nnctl: Nnctl
 ) -> None:
     signum = signal.Signals[name]
     settings = (*small, "--set=data.train_limit=50000", "--set=train.batch_size=256", "--set=train.epochs=3", "--quiet")
@@ -465,7 +481,9 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
         while not (run / "metrics.jsonl").exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(0.05)  # into the second epoch
-        process.send_signal(signum)
+        for _ in range(times):
+            process.send_signal(signum)
+            time.sleep(0.002)
         out, err = process.communicate()
     assert (process.returncode, out) == (128 + signum, b"")
     said = rb"nnctl: stopped after step \d+; .*saved\nhint: go on with: nnctl train --resume --run-dir run\n"
