@@ -22,6 +22,7 @@ import functools
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -52,17 +53,22 @@ def configure(threads: int | Literal["auto"], product: tuple[int, int, int] = (0
         product: B, I and O of the largest matrix product to come, (B, I) @ (I, O).
 
     Raises:
-        RuntimeError: NumPy has been imported already, too early for a number.
+        RuntimeError: NumPy has been imported already, too early for a number; or the system lets no thread be started.
     """
     _choose_kernel()
-    if threads == "auto":
-        if set_by_user() or math.prod(product) >= WORTH_SHARING or "numpy" in sys.modules:
-            return
-        threads = 1
     if "numpy" in sys.modules:
+        if threads == "auto":
+            return
         raise RuntimeError("BLAS reads its thread count when NumPy is imported, which has happened already")
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = str(threads)
+    by_user = next((os.environ[variable] for variable in THREAD_VARIABLES if variable in os.environ), None)
+    if threads == "auto" and by_user is None and math.prod(product) < WORTH_SHARING:
+        threads = 1
+    if threads != "auto":
+        for variable in THREAD_VARIABLES:
+            os.environ[variable] = str(threads)
+    if (by_user if threads == "auto" else str(threads)) != "1":
+        # OpenBLAS, where it cannot start its threads, sends the process a SIGINT, as if somebody had pressed Ctrl-C
+        threading.Thread(target=int).start()
 
 
 def set_by_user() -> bool:

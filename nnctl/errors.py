@@ -88,6 +88,13 @@ class StorageError(NnctlError):
         """Say which action failed and why, in the operating system's words."""
         return cls(f"cannot {action}: {error.strerror or error}", "check the path, its permissions and the free space")
 
+    @classmethod
+    def no_thread(cls) -> StorageError:
+        """Say that the system lets no other thread be started."""
+        return cls(
+            "cannot start a thread", "are memory, processes or threads limited (ulimit -a), or a container's pids?"
+        )
+
 
 class DivergedError(NnctlError):
     """The loss is no longer a finite number."""

@@ -68,6 +68,29 @@ def test_after_numpy_is_loaded_auto_changes_nothing():
     assert in_a_fresh_process(f"import numpy\nblas.configure('auto')\n{SHOW}") == dict.fromkeys(blas.THREAD_VARIABLES)
 
 
+@pytest.mark.parametrize(
+    ("call", "variables", "refused"),
+    [
+        ("configure(1)", {}, False),
+        ("configure('auto')", {}, False),
+        ("configure('auto')", {"OMP_NUM_THREADS": "1"}, False),
+        ("configure(2)", {"OMP_NUM_THREADS": "1"}, True),
+        ("configure('auto')", {"OMP_NUM_THREADS": "2"}, True),
+        ("configure('auto', blas.WORTH_SHARING)", {}, True),
+    ],
+)
+def test_where_no_thread_can_be_started_only_one_is_accepted(call, variables, refused):
+    told = in_a_fresh_process(
+        "import threading\n"
+        'def start(_): raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = start\n"
+        f"try: blas.{call}; print('false')\n"
+        "except RuntimeError: print('true')",
+        **variables,
+    )
+    assert told == refused
+
+
 def test_the_module_itself_loads_no_numpy():
     loaded = in_a_fresh_process("import sys; print(json.dumps([n for n in sys.modules if n.startswith('numpy')]))")
     assert loaded == []

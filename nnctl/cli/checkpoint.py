@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nnctl.cli import console, options
+from nnctl.cli.reading import examined, load_checked
 from nnctl.cli.types import PATH
 from nnctl.errors import CheckpointError
 from nnctl.storage import durable
-
-if TYPE_CHECKING:
-    from nnctl.checkpoint import Checkpoint
 
 
 @click.group()
@@ -28,11 +25,12 @@ def checkpoint() -> None:
 @options.as_json
 def info(target: Path | None, as_json: bool) -> None:
     """Show what a checkpoint holds; by default the best one of the newest run."""
-    from nnctl import checkpoint as checkpoints
     from nnctl import rundir
 
     path = rundir.find_checkpoint(target)
-    loaded = _load(path)
+    loaded = load_checked(path)
+    from nnctl import checkpoint as checkpoints
+
     state, environment = loaded.state, loaded.environment
     arrays = {name: list(array.shape) for name, array in state.arrays().items()}
     report: dict[str, Any] = {
@@ -69,7 +67,7 @@ def info(target: Path | None, as_json: bool) -> None:
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of checkpoints; a run directory stands for all that it holds."""
     failed = examined = 0
-    for path, read in itertools.chain.from_iterable(map(_examined, paths)):
+    for path, read in itertools.chain.from_iterable(map(examined, paths)):
         entry: dict[str, Any] = {"path": str(path), "ok": not isinstance(read, CheckpointError)}
         entry |= {"error": read.message} if isinstance(read, CheckpointError) else {"digest": read.digest()}
         examined += 1
@@ -94,43 +92,9 @@ def digest(target: Path | None) -> None:
 
     found = rundir.find_checkpoint(target)
     if target is not None and not durable.is_folder(target):
-        console.result(_load(found).digest())
+        console.result(load_checked(found).digest())
         return
-    for path, read in _examined(found.parent.parent):
+    for path, read in examined(found.parent.parent):
         if isinstance(read, CheckpointError):
             raise read
         console.result(f"{read.digest()}  {console.printable(path)}")
-
-
-def _examined(path: Path) -> Iterator[tuple[Path, Checkpoint | CheckpointError]]:
-    """A checkpoint, or each one of a run directory: what it holds, or why it cannot be used.
-
-    A training may remove the older ones of its run meanwhile: what is gone since it was listed is passed over.
-    """
-    seen = False
-    for file in sorted(path.glob("checkpoints/*.npz")) if durable.is_folder(path) else ():
-        read = _read(file)
-        gone = isinstance(read, CheckpointError) and isinstance(read.__cause__, FileNotFoundError)
-        if not gone or file.is_symlink():
-            seen = True
-            yield file, read
-    if not seen:
-        yield path, _read(path)
-
-
-def _read(path: Path) -> Checkpoint | CheckpointError:
-    """What a checkpoint holds, or why it cannot be used."""
-    try:
-        return _load(path)
-    except CheckpointError as error:
-        return error
-
-
-def _load(path: Path) -> Checkpoint:
-    """Read a checkpoint, and see whether the network that it describes is the one whose arrays it holds."""
-    from nnctl import checkpoint as checkpoints
-    from nnctl.model import Model
-
-    loaded = checkpoints.load(path)
-    Model.from_checkpoint(loaded, path)
-    return loaded

@@ -36,9 +36,9 @@ def fetch(
 
     Every file is checked by its size and SHA-256. A mirror that fails in any way leads to the next.
     """
+    config = options.data_config(data_dir)
     from nnctl.data import datasets
 
-    config = options.data_config(data_dir)
     mirrors = (*extra_mirrors, *options.mirrors())
     for name in names or ("mnist",):
         with console.byte_bars(shown=not quiet) as progress:
@@ -56,9 +56,9 @@ def fetch(
 @options.as_json
 def verify(*, names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> None:
     """Check the files of datasets that are already here; mnist by default."""
+    directory = options.data_config(data_dir).dir
     from nnctl.data import datasets
 
-    directory = options.data_config(data_dir).dir
     bad = 0
     for name in names or ("mnist",):
         reports = datasets.verify(name, directory)
@@ -95,12 +95,12 @@ def export(
     as_json: bool,
 ) -> None:
     """Save one sample as a PNG picture of 28x28 pixels, so that there is something to predict."""
+    whole = {"validation": 0, "train_limit": None}
+    given = options.data_config(data_dir, offline, dataset).model_copy(update=whole)
     from nnctl.picture import decode
     from nnctl.storage.durable import write_whole
 
     pictures.check_export(file, force=force)
-    whole = {"validation": 0, "train_limit": None}
-    given = options.data_config(data_dir, offline, dataset).model_copy(update=whole)
     loaded = options.load_dataset(given, quiet=quiet)
     split, index = sample
     examples = loaded.test if split == "test" else loaded.train

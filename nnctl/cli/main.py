@@ -165,11 +165,8 @@ def _report(error: BaseException) -> int:
         case click.exceptions.NoArgsIsHelpError():
             console.note(error.format_message())
             return error.exit_code
-        case click.UsageError():
-            console.error(error.format_message(), _hint(error))
-            return error.exit_code
         case click.ClickException():
-            console.error(error.format_message())
+            console.error(error.format_message(), _hint(error) if isinstance(error, click.UsageError) else "")
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
             console.error("interrupted")
@@ -186,6 +183,8 @@ def _report(error: BaseException) -> int:
         case ImportError():
             cause = error.__cause__ or error  # NumPy writes a page of advice around it
             return _report(StorageError(f"cannot load a library: {cause}", "install nnctl again; is memory short?"))
+        case RuntimeError() if str(error) == "can't start new thread":
+            return _report(StorageError.no_thread())
         case MemoryError():
             return _report(StorageError("not enough memory", "choose a smaller network or batch"))
         case _:

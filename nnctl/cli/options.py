@@ -86,9 +86,14 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), settings: dict
 
 
 def data_config(data_dir: Path | None, offline: bool | None = None, dataset: str | None = None) -> DataConfig:
-    """Which dataset, where its files lie, and whether the network may be used, by the usual precedence."""
+    """Which dataset, where its files lie, and whether the network may be used, by the usual precedence.
+
+    From here on NumPy may be imported.
+    """
+    from nnctl import blas
     from nnctl.config import load
 
+    blas.configure("auto")
     overrides = [f"data.dataset={dataset}"] if dataset else []
     return load(None, overrides, settings(data_dir, offline)).config.data
 
@@ -132,6 +137,9 @@ def load_model(target: Path | None) -> Model:
     Raises:
         CheckpointError: it is missing or damaged.
     """
+    from nnctl import blas
+
+    blas.configure("auto")
     from nnctl.model import Model
 
     model = Model.load(target)

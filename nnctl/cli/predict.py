@@ -51,9 +51,6 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
     A network that reads something else than digits sees a picture of 28x28 pixels as it is.
     A folder stands for the pictures in it, - for one on standard input.
     """
-    from nnctl import blas
-
-    blas.configure("auto")
     model = options.load_model(target)
     sources = list(pictures.sources(images))
     reader = pictures.Reader(model.class_names)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nnctl.data.cache import locked
 from nnctl.data.mirror import FaultError, fault, receive
-from nnctl.errors import DataError
+from nnctl.errors import DataError, StorageError
 from nnctl.storage.durable import whole_file
 
 Progress = Callable[[str, int, int], None]  # file name, bytes done, bytes in all; starts anew with the next mirror
@@ -75,7 +75,7 @@ def download(
 
     Raises:
         DataError: a file could not be had; the message names every mirror and its reason, each on a line of its own.
-        StorageError: the file system refused.
+        StorageError: the file system refused, or there is no thread to be had.
     """
     fetch = _Fetch(mirrors, progress, limits)
     with locked(folder, limits.total):
@@ -126,7 +126,10 @@ class _Fetch:
         items: _Items = queue.SimpleQueue()
         abandoned = threading.Event()
         arguments = (f"{mirror.rstrip('/')}/{file.name}", file.size, self.limits, items, abandoned)
-        threading.Thread(target=_receive, args=arguments, daemon=True).start()
+        try:
+            threading.Thread(target=_receive, args=arguments, daemon=True).start()
+        except RuntimeError as error:
+            raise StorageError.no_thread() from error
         digest, done = hashlib.sha256(), 0
         try:
             with whole_file(path) as part:

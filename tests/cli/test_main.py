@@ -224,6 +224,32 @@ def probed(probe: str, *arguments: str, cwd: Path) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
+NO_THREADS = "ulimit -s 1000000000 && ulimit -v 3000000 || exit 77"  # the stack of one would need more than all memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("data fetch --mirror http://127.0.0.1:9/", 6),
+        ("train --set data.dataset=mnist", 6),
+        ("train --threads 2 --offline", 6),
+        ("data verify", 3),
+        ("checkpoint verify nothing.npz", 4),
+        ("config show", 0),
+    ],
+)
+def test_a_system_without_threads_is_told_apart_from_a_bug(command: str, code: int, tmp_path: Path) -> None:
+    script = f"{NO_THREADS}; exec {shlex.quote(sys.executable)} -m nnctl {command}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("the limits of this shell are fixed")
+    assert done.returncode == code, done.stderr
+    assert "OpenBLAS" not in done.stderr
+    if code == 6:
+        assert done.stderr.startswith("nnctl: error: cannot start a thread\nhint: ")
+
+
 SIGNALLED_TO_THE_END = """
 import atexit, signal, threading
 from nnctl.cli import console, main

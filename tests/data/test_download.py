@@ -364,6 +364,17 @@ def test_a_full_disk_is_reported_and_leaves_nothing(good, tmp_path, monkeypatch)
     assert names(tmp_path) == []
 
 
+def test_a_system_without_threads_is_told_apart_from_a_bug(good, tmp_path, monkeypatch):
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(StorageError, match="cannot start a thread") as caught:
+        download([good], [FILE], tmp_path, limits=SHORT)
+    assert "ulimit" in caught.value.hint
+    assert names(tmp_path) == []
+
+
 def test_a_folder_that_cannot_be_made_is_reported(good, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot create the folder"):
