@@ -7,6 +7,7 @@ import io
 import ipaddress
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +20,15 @@ _PIECE = 2**16  # bytes
 _MAX_REDIRECTS = 5
 _WRAPPING = 2**20  # bytes that may come around a file: the lengths of its chunks, and what follows the last
 _HEADERS = {"User-Agent": f"nnctl/{__version__}", "Accept-Encoding": "identity"}  # the bytes as they were published
+
+
+_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    urllib3.exceptions.LocationValueError,
+    UnicodeError,
+)
 
 
 class FaultError(Exception):
@@ -74,10 +84,21 @@ class _Metered:
 
 
 class _Session(requests.Session):
-    """Leave redirects to `_answer`: `requests` reads and unpacks the body of a redirect, however long it is."""
+    """What `requests` does otherwise: it follows redirects, and stumbles over a ~/.netrc that is not UTF-8."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """None: `_answer` follows redirects, as here the body of each would be read, however long it is."""
         return None
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Do without the passwords of a ~/.netrc that cannot be used."""
+        try:
+            return super().prepare_request(request)
+        except ValueError:
+            self.trust_env = False
+            return super().prepare_request(request)
+        finally:
+            self.trust_env = True
 
 
 def _answer(session: requests.Session, url: str, size: int, timeout: float) -> requests.Response:
@@ -85,7 +106,12 @@ def _answer(session: requests.Session, url: str, size: int, timeout: float) -> r
     for _ in range(_MAX_REDIRECTS + 1):
         # a proxy for the outside world cannot know this machine's own servers
         proxies = {"http": "", "https": ""} if _is_loopback(url) else None
-        response = session.get(url, headers=_HEADERS, stream=True, timeout=timeout, proxies=proxies)
+        try:
+            response = session.get(url, headers=_HEADERS, stream=True, timeout=timeout, proxies=proxies)
+        except (OSError, *_ADDRESS) as error:
+            if reason := _fault_of_settings(session, url, error):
+                raise FaultError(reason, lasting=True) from error
+            raise
         if not response.is_redirect:
             break
         response.close()
@@ -107,6 +133,22 @@ def _answer(session: requests.Session, url: str, size: int, timeout: float) -> r
     return response
 
 
+def _fault_of_settings(session: requests.Session, url: str, error: Exception) -> str:
+    """What in the environment, rather than of the mirror, made a request fail; empty if nothing is known to."""
+    try:
+        settings = session.merge_environment_settings(url, {}, None, None, None)
+        proxy = requests.utils.select_proxy(url, settings["proxies"])
+    except ValueError:  # it is no address
+        return ""
+    if proxy and isinstance(error, _ADDRESS) and url.startswith(("http://", "https://")):
+        missing = ": a SOCKS proxy needs the library PySocks" if proxy.startswith("socks") else ""
+        return f"the address of the proxy, such as in HTTPS_PROXY or ALL_PROXY, cannot be used{missing}"
+    certificates = settings["verify"]
+    if url.startswith("https://") and isinstance(certificates, str) and not Path(certificates).exists():
+        return f"there are no certificates in {certificates} (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE)"
+    return ""
+
+
 def _is_loopback(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
@@ -115,7 +157,6 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
 # The first type that fits tells what happened; requests' own messages are long, and show the URL.
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (_ADDRESS, "not a usable http:// or https:// address"),

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import multiprocessing
 import os
+import re
 import socket
 import stat
 import threading
@@ -163,6 +164,7 @@ def test_a_mirror_that_fails_is_named_with_its_reason(fault, mirror, tmp_path):
         ("http://", "not a usable http:// or https:// address"),
         ("http://[::bad/", "not a usable http:// or https:// address"),
         ("http://127.0.0.1:99999/", "not a usable http:// or https:// address"),
+        ("http://\u20ac:p@127.0.0.1:9/", "not a usable http:// or https:// address"),
         ("http://nowhere.invalid/", "its name cannot be resolved"),
     ],
 )
@@ -314,6 +316,62 @@ def test_a_proxy_that_is_down_is_named(refusing, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", refusing)
     with pytest.raises(DataError, match="the proxy refused or cannot be reached"):
         download(["http://mirror.invalid/"], [FILE], tmp_path, limits=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        (
+            "socks5://127.0.0.1:9",
+            "the address of the proxy, .*, cannot be used: a SOCKS proxy needs the library PySocks",
+        ),
+        ("ftp://127.0.0.1:9", "the address of the proxy, .*, cannot be used$"),
+        ("http://", "the address of the proxy, .*, cannot be used$"),
+        ("http://[::bad", "the address of the proxy, .*, cannot be used$"),
+        ("http://user:s3cret@127.0.0.1:99999", "the address of the proxy, .*, cannot be used$"),
+    ],
+)
+def test_a_proxy_that_cannot_be_one_is_told_apart_from_a_mirror(proxy, reason, tmp_path, monkeypatch):
+    monkeypatch.setenv("all_proxy", proxy)
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DataError) as caught:
+        download(["http://mirror.invalid/", "file:///tmp/"], [FILE], tmp_path, limits=SHORT)
+    first, second = caught.value.details
+    assert re.search(reason, first)
+    assert "not a usable http:// or https:// address" in second
+    assert "s3cret" not in str(caught.value)
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    with pytest.raises(DataError, match=r"there are no certificates in /nowhere \(REQUESTS_CA_BUNDLE"):
+        download(["https://127.0.0.1:9/"], [FILE], tmp_path, limits=SHORT)
+
+
+NETRCS = {
+    "not UTF-8": b"machine h login l password p\xe9\n",
+    "no netrc": b"\0\x80\xff" * 99,
+    "a password that no header can hold": "default login l password \u20ac\n".encode(),
+    "cut short": b"machine localhost login",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("content", NETRCS)
+def test_rubbish_in_a_netrc_stops_no_fetch(content, good, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_bytes(NETRCS[content])
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    download([good], [FILE], tmp_path / "data", limits=SHORT)
+    assert names(tmp_path / "data") == [FILE.name]
+
+
+def test_a_password_in_a_netrc_is_sent(mirror, tmp_path, monkeypatch):
+    guarded = mirror([OK + LENGTH, CONTENT])
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login l password p\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    download([guarded.url], [FILE], tmp_path / "data", limits=SHORT)
+    assert b"Authorization: Basic bDpw" in guarded.requests[0]
 
 
 def test_progress_counts_bytes_up_to_the_whole(good, tmp_path):
