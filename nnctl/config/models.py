@@ -19,7 +19,8 @@ LearningRate = Annotated[float, Field(gt=0, description="size of a step; the pea
 WeightDecay = Annotated[float, Field(ge=0, le=10, description="pull of the weights and biases towards zero")]
 Beta1 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean gradient")]
 Beta2 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean squared gradient")]
-Epsilon = Annotated[float, Field(gt=0, le=1, description="keeps the division by the gradient's size finite")]
+# less is zero in float32, at the latest once Adam has scaled it
+Epsilon = Annotated[float, Field(ge=1e-30, le=1, description="keeps the division by the gradient's size finite")]
 WarmUp = Annotated[float, Field(ge=0, le=100_000, description="epochs over which the rate climbs from 0 at the start")]
 Rotation = Annotated[float, Field(ge=0, le=180, description="degrees to either side, at most")]
 Scale = Annotated[float, Field(ge=0, lt=1, description="share by which width and height change, at most")]

@@ -182,6 +182,12 @@ def test_a_wrong_value_is_told_what_was_wanted(refusal, path, text, wanted, show
     assert message == f"my.yaml:2: {path}: must be {wanted}, not {shown}"
 
 
+@pytest.mark.parametrize("value", ["0", "1e-46", "1e-31"])
+def test_an_epsilon_that_would_be_zero_in_float32_is_refused(refusal, value):
+    message = refusal(None, "optimizer.name=adam", f"optimizer.epsilon={value}")
+    assert "optimizer.epsilon: must be a number from 1e-30 to 1, not" in message
+
+
 def test_a_wrong_seed_is_told_what_was_wanted(refusal):
     assert refusal("seed: -1") == f"my.yaml:1: seed: must be {SEED}, not -1"
     assert refusal("seed: {a: 1}") == f"my.yaml:1: seed: must be {SEED}, not a group of keys"
@@ -539,7 +545,7 @@ shares = st.floats(0, 1, exclude_max=True)
 folders = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 optimizers = st.one_of(
     st.builds(SGDConfig, learning_rate=st.floats(0, 1000, exclude_min=True), momentum=shares, nesterov=st.booleans()),
-    st.builds(AdamConfig, beta1=shares, epsilon=st.floats(0, 1, exclude_min=True), weight_decay=st.floats(0, 10)),
+    st.builds(AdamConfig, beta1=shares, epsilon=st.floats(1e-30, 1), weight_decay=st.floats(0, 10)),
 )
 networks = st.builds(NetworkConfig, hidden=st.lists(st.integers(1, 65_536), max_size=64).map(tuple), dropout=shares)
 configs = st.builds(
