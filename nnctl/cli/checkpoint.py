@@ -66,11 +66,11 @@ def info(target: Path | None, as_json: bool) -> None:
 @options.as_json
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of checkpoints; a run directory stands for all that it holds."""
-    failed = examined = 0
+    failed = count = 0
     for path, read in itertools.chain.from_iterable(map(examined, paths)):
         entry: dict[str, Any] = {"path": str(path), "ok": not isinstance(read, CheckpointError)}
         entry |= {"error": read.message} if isinstance(read, CheckpointError) else {"digest": read.digest()}
-        examined += 1
+        count += 1
         failed += not entry["ok"]
         if as_json:
             console.result_json(entry)
@@ -78,7 +78,7 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
             console.result(console.printable(f"{path}: ok" if entry["ok"] else f"damaged: {entry['error']}"))
     if failed:
         hint = "check the names; restore a copy, or train again"
-        raise CheckpointError(f"{failed} of {examined} checkpoints cannot be used", hint)
+        raise CheckpointError(f"{failed} of {count} checkpoints cannot be used", hint)
 
 
 @options.command(checkpoint, name="digest", examples="nnctl checkpoint digest")
