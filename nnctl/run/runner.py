@@ -91,8 +91,7 @@ def train_run(
         if run is not None and not resume:
             run.refuse_if_used()
         loaded = dataset() if callable(dataset) else dataset
-        if not isinstance(loaded, Dataset):
-            raise ArgumentError(f"train_run takes a Dataset, as load_dataset gives it, not a {type(loaded).__name__}")
+        _check_dataset(loaded, config)
         held.enter_context(blas.limit(kernels.choose_threads(config.train.threads, config.largest_product)))
         config = _settled(config, loaded)
         if run is None:
@@ -100,6 +99,17 @@ def train_run(
         started = _Run(config, loaded, run, listeners)
         test = started.train(stopping)
         return Result(run.path, config, started.metadata, started.trainer.history, test, time.perf_counter() - began)
+
+
+def _check_dataset(dataset: object, config: Config) -> None:
+    """Raise ArgumentError unless this dataset is split as the configuration says, so that it can repeat the run."""
+    if not isinstance(dataset, Dataset):
+        raise ArgumentError(f"train_run takes a Dataset, as load_dataset gives it, not a {type(dataset).__name__}")
+    if len(dataset.validation) != config.data.validation:
+        raise ArgumentError(
+            f"the dataset holds out {len(dataset.validation)} images, but data.validation is {config.data.validation}",
+            "write load_dataset(..., validation=config.data.validation, limit=config.data.train_limit)",
+        )
 
 
 def _settled(config: Config, dataset: Dataset) -> Config:
