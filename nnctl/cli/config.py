@@ -29,7 +29,8 @@ def show(*, config_path: Path | None, overrides: tuple[str, ...], origin: bool, 
     if as_json:
         console.result_json({"config": to_mapping(resolved.config), **({"origin": resolved.origin} if origin else {})})
     elif origin:
-        console.result(to_yaml(resolved.config, resolved.origin).rstrip("\n"))
+        origins = {path: console.printable(where) for path, where in resolved.origin.items()}
+        console.result(to_yaml(resolved.config, origins).rstrip("\n"))
     else:
         console.result(to_yaml(resolved.config).rstrip("\n"))
 
@@ -80,4 +81,4 @@ def init(file: Path | None, force: bool) -> None:
     if file.exists() and not force:
         raise ConfigError(f"{file}: exists already", "choose another name, or overwrite it with --force")
     write_whole(file, starter().encode())
-    console.result(f"{file}: edit it, then nnctl train {file}")
+    console.result(f"{console.printable(file)}: edit it, then {console.command_line(['nnctl', 'train', str(file)])}")

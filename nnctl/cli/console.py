@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -57,6 +58,17 @@ def error(message: str, hint: str = "", details: Sequence[str] = (), title: str 
 def printable(text: object) -> str:
     """Escape what is no character to be seen: the name of a file may hold line ends and a terminal's commands."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Words as a person may paste them into a shell: printable, and still the same words to bash, zsh and ksh."""
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{''.join(map(_octal, word))}'" for word in words)
+
+
+def _octal(character: str) -> str:
+    if character.isprintable() and character not in "'\\":
+        return character
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

@@ -117,7 +117,7 @@ def _run(arguments: list[str]) -> int:
         if "--debug" in arguments and not isinstance(error, click.exceptions.Exit | SystemExit):
             import traceback
 
-            console.note(traceback.format_exc().rstrip())
+            console.note("\n".join(map(console.printable, traceback.format_exc().rstrip().split("\n"))))
         if signals.received and isinstance(error, Exception) and not isinstance(error, NnctlError):
             error = SystemExit(128 + signals.received[0])  # of which a library has made something else
         code = _report(error)

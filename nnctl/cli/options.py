@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,7 +70,7 @@ def export_command(sample: str, data: DataConfig) -> str:
         words += ["--dataset", data.dataset]
     if data.dir != "data":
         words += ["--data-dir", data.dir]
-    return shlex.join(words)
+    return console.command_line(words)
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = (), settings: dict[str, object] | None = None) -> Config:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,4 +137,4 @@ def _next(result: Result) -> str:
         taken = False
     if not taken:
         predict += ["--checkpoint", str(result.directory)]
-    return f"{options.export_command('test:7', result.config.data)} && {shlex.join(predict)}"
+    return f"{options.export_command('test:7', result.config.data)} && {console.command_line(predict)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +65,7 @@ def train(
             result = train_run(config, dataset, run_dir, [progress], resume=resume, stopping=signals.stop_asked)
     except StoppedError as error:
         words = ["nnctl", "train", "--resume", "--run-dir", str(progress.directory)]
-        error.hint = f"go on with: {shlex.join(words)}"
+        error.hint = f"go on with: {console.command_line(words)}"
         raise
     if as_json:
         history = {"history": result.history, "seconds": result.seconds}

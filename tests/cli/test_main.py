@@ -3,6 +3,7 @@
 import importlib
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import click
 import pytest
 
 from nnctl import __version__
+from nnctl.cli import console
 from nnctl.cli import nnctl as root
 from tests.support.cli import Cli, Terminal, commands
 from tests.support.process import NNCTL, Nnctl
@@ -217,6 +219,52 @@ def test_a_message_cannot_command_the_terminal(cli: Cli) -> None:
     code, _, err = cli("eval", "red\x1b[31m")
     assert code == 4
     assert "red\\x1b[31m: no such file" in err
+
+
+ODD = "red\x1b[31m\a '\"\\ $d\u202e\n\t-é\udcff"
+
+
+@on_posix
+@pytest.mark.parametrize("command", ["train", "debug", "eval", "predict", "checkpoint", "config", "data"])
+def test_no_name_can_command_the_terminal(
+    command: str, cli: Cli, small_run: Path, small: tuple[object, ...], drawn_dir: Path
+) -> None:
+    run, data = Path(ODD), Path(ODD.removesuffix("\udcff") + " data")  # the configuration names the data folder
+    data.symlink_to(drawn_dir)
+    run.symlink_to(small_run)
+    yaml, png, new = Path(f"{ODD}.yaml"), Path(f"{ODD}.png"), Path(f"{ODD} new")
+    exported = cli("data", "export", "test:7", png, "--dataset=synthetic", "--data-dir", data)
+    made = cli("config", "init", yaml)
+    answers = {
+        "train": lambda: [cli("train", *small, "--data-dir", data, "--run-dir", new)],
+        "debug": lambda: [cli("train", *small, "--run-dir", png, "--debug"), cli("eval", yaml, "--debug")],
+        "eval": lambda: [cli("eval", run, "--data-dir", data)],
+        "predict": lambda: [cli("predict", png, yaml, "--checkpoint", run)],
+        "checkpoint": lambda: [cli("checkpoint", word, run) for word in ("info", "verify", "digest")],
+        "config": lambda: [made, cli("config", "check", yaml), cli("config", "show", yaml, "--origin")],
+        "data": lambda: [
+            exported,
+            *(cli("data", word, "synthetic", "--data-dir", data) for word in ("fetch", "verify")),
+        ],
+    }
+    for code, out, err in answers[command]():
+        assert code == 0 or command in ("debug", "predict"), err
+        assert "red" in out + err
+        assert all(character.isprintable() or character == "\n" for character in out + err)
+    if command == "config":
+        assert not [line for line in out.splitlines() if line.startswith(("\t", "-"))]
+
+
+@on_posix
+@pytest.mark.parametrize("shell", ["bash", "zsh", "ksh"])
+def test_a_command_line_to_paste_is_the_same_words_to_a_shell(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    words = ["a", "", "two words", ODD, ODD + "7", "\1234", "\udcff", "\\n", "-x", "*", "~"]
+    line = console.command_line(["printf", "%s\\0", *words])
+    assert line.isprintable()
+    done = subprocess.run([shell, "-c", line], capture_output=True, check=True)
+    assert done.stdout == b"".join(os.fsencode(word) + b"\0" for word in words)
 
 
 def probed(probe: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
