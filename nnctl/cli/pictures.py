@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+MAX_NAME = 255  # bytes
 
 
 def sources(images: tuple[Path, ...]) -> Iterator[tuple[str, Path | None]]:
@@ -81,10 +83,17 @@ def save_preprocessed(folder: Path, source: Path | None, pixels: NDArray[np.uint
     from nnctl.picture.decode import to_png
 
     stem = source.stem if source is not None else "stdin"
-    name = next(n for n in (f"{stem}{i or ''}-28x28.png" for i in ("", *range(2, 10**6))) if n not in taken)
+    name = next(n for n in (_ending(stem, f"{i}-28x28.png") for i in ("", *range(2, 10**6))) if n not in taken)
     taken.add(name)
     durable.make_folder(folder)
     durable.write_whole(folder / name, to_png(pixels))
+
+
+def _ending(stem: str, end: str) -> str:
+    """A name that begins and ends so, its beginning cut if it would be longer than file systems allow."""
+    while len(os.fsencode(stem + end)) > MAX_NAME:
+        stem = stem[:-1]
+    return stem + end
 
 
 def check_export(file: Path, *, force: bool) -> None:

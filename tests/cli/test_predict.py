@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,23 @@ def test_what_the_network_saw_is_kept_on_request(
     assert seen.keys() == {"a-28x28.png", "b-28x28.png", "c-28x28.png", "a2-28x28.png"}
     for name, path in [("a", pictures[0]), ("b", pictures[1]), ("a2", tmp_path / "large" / "a.png")]:
         np.testing.assert_array_equal(seen[f"{name}-28x28.png"], read_digit(path.read_bytes(), name))
+
+
+@pytest.mark.parametrize("letter", ["n", "é", "数"])
+def test_what_was_seen_of_a_picture_with_the_longest_name_is_kept_too(
+    letter: str, cli: Cli, small_run: Path, pictures: list[Path]
+) -> None:
+    folder = Path("drawn")
+    folder.mkdir()
+    for end in ("a", "b", ""):
+        shutil.copy(pictures[0], folder / f"{letter * ((251 - len(end)) // len(letter.encode()))}{end}.png")
+    shutil.copy(pictures[0], folder / "z.png")
+    code, out, err = cli("predict", folder, "--checkpoint", small_run, "--save-preprocessed", "seen")
+    assert (code, err, len(out.splitlines())) == (0, "", 4)
+    kept = [path.name for path in Path("seen").iterdir()]
+    assert len(kept) == 4
+    assert "z-28x28.png" in kept
+    assert all(name.endswith("-28x28.png") for name in kept)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
