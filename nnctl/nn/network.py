@@ -105,8 +105,9 @@ class Network:
         copy_arrays(arrays, self.arrays(), "this network")
 
     def initialize(self, initializer: Initializer, rng: np.random.Generator) -> None:
-        """Start anew: random weights, zero biases."""
+        """Start anew: random weights, zero biases, and the layers' own state as it was at first."""
         self.params[:] = 0
+        self.state[:] = 0
         for layer in self.layers:
             layer.initialize(rng, initializer)
 
