@@ -34,8 +34,8 @@ def checked_images(images: ArrayLike, shape: Shape, dtype: DTypeLike) -> Array:
     """Images that come from outside, as a batch (N, ...) of pixels between 0 and 1; raises ArgumentError."""
     try:
         array = np.asarray(images)
-    except (ValueError, TypeError) as error:  # rows of different lengths, or no numbers at all
-        raise ArgumentError(f"images are an array of pixels, not a {type(images).__name__} like this") from error
+    except (ValueError, TypeError) as error:
+        raise ArgumentError("images are arrays of numbers, all of one shape") from error
     pixels = int(np.prod(shape))
     if array.dtype.kind not in "fiub":
         raise ArgumentError(f"images are arrays of numbers, not of {array.dtype}")

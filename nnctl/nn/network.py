@@ -169,7 +169,7 @@ class Network:
         for begin in range(0, len(x), PREDICTED_AT_ONCE):
             part = x[begin : begin + PREDICTED_AT_ONCE]
             self.output.forward(self.forward(part, work), out=probs[begin : begin + len(part)])
-        return probs if len(np.shape(images)) > 1 and np.shape(images) != (28, 28) else probs[0]
+        return probs if x.shape == np.shape(images) else probs[0]
 
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size, _ in itertools.groupby(int(np.prod(shape)) for shape in self.shapes))
