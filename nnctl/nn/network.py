@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -172,7 +171,8 @@ class Network:
         return probs if x.shape == np.shape(images) else probs[0]
 
     def __repr__(self) -> str:
-        sizes = "-".join(str(size) for size, _ in itertools.groupby(int(np.prod(shape)) for shape in self.shapes))
+        trained = (after for after, own in zip(self.shapes[1:], self._parameters, strict=True) if own)
+        sizes = "-".join(str(int(np.prod(shape))) for shape in (self.shapes[0], *trained))
         lines = [f"Network {sizes}, {self.params.size:,} parameters"]
         rows = zip(self.names, self.layers, self.shapes[:-1], self.shapes[1:], self._parameters, strict=True)
         width = max(map(len, self.names))
