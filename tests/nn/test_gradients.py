@@ -9,11 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from nnctl.nn.activations import Identity, ReLU, Sigmoid, Softmax, Tanh
 from nnctl.nn.arrays import Array, Labels
-from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
-from nnctl.nn.losses import Loss
+from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
+from nnctl.nn.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from nnctl.nn.network import Network, Workspace
-from tests.support.recipes import LOSSES, digits, forward, linear, network_of
+from tests.support.recipes import digits, each_criterion, forward, linear, network_of
 
 B = 16
 TOLERANCE = 1e-6
@@ -23,37 +24,37 @@ def central_difference(function: Callable[[Array], float], at: Array, direction:
     return (function(at + h * direction) - function(at - h * direction)) / (2 * h)
 
 
-class Trainer:
+class Objective:
     """The loss and its gradient as functions of a network's flat vector, for one batch and one dropout mask."""
 
     def __init__(self, network: Network, loss: Loss, x: Array, labels: Labels) -> None:
         self.network, self.criterion, self.x, self.labels = network, loss, x, labels
         self.work = Workspace(network, len(x))
-        self.lit: set[bytes] = set()  # every pattern of lit neurons that was met
+        self.active: set[bytes] = set()  # every pattern of active neurons that was met
 
     def loss(self, params: Array) -> float:
         self.network.params[:] = params
         logits = self.network.forward(self.x, self.work, np.random.default_rng(7))
         values = zip(self.network.layers, self.work.values[1:], strict=True)
-        self.lit.add(b"".join(np.packbits(y > 0).tobytes() for layer, y in values if isinstance(layer, ReLU)))
-        loss, self.work.probs = self.criterion.forward(logits, self.labels, out=self.work.probs)
+        self.active.add(b"".join(np.packbits(y > 0).tobytes() for layer, y in values if isinstance(layer, ReLU)))
+        loss, _ = self.criterion.forward(logits, self.labels, out=self.work.probs)
         return loss
 
     def gradient(self, params: Array) -> Array:
         self.loss(params)
-        dlogits = self.criterion.backward(self.work.probs, self.labels, out=self.work.probs)
+        dlogits = self.criterion.backward(self.work.probs, self.labels, out=self.work.dlogits)
         self.network.backward(dlogits, self.work)
         return self.network.grads.copy()
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("loss", LOSSES)
+@each_criterion
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
-def test_the_gradient_of_a_whole_network_is_right(activation: str, loss: str, dropout: float) -> None:
-    network = network_of([784, 128, 10], activation, loss, dropout=dropout, dtype=np.float64)
-    trainer = Trainer(network, LOSSES[loss](), *digits(B, np.float64))
+def test_network_backward_equals_central_differences(activation: str, loss: str, output: str, dropout: float) -> None:
+    network = network_of([784, 128, 10], activation, dropout=dropout, dtype=np.float64)
+    objective = Objective(network, LOSSES[loss][output](), *digits(B, np.float64))
     params = network.params + 0.01  # biases away from zero too
-    gradient = trainer.gradient(params)
+    gradient = objective.gradient(params)
 
     rng = np.random.default_rng(1)
     masks = [np.ones_like(params) for _ in range(3)]  # three directions through all parameters
@@ -64,20 +65,20 @@ def test_the_gradient_of_a_whole_network_is_right(activation: str, loss: str, dr
     for mask in masks:
         direction = rng.normal(size=len(params)) * mask
         direction /= np.linalg.norm(direction)
-        measured = central_difference(trainer.loss, params, direction, 1e-4)
+        measured = central_difference(objective.loss, params, direction, 1e-4)
         assert gradient @ direction == pytest.approx(measured, rel=TOLERANCE, abs=0)
-    assert len(trainer.lit) == 1  # no neuron crossed the kink of ReLU between two evaluations
+    assert len(objective.active) == 1  # no neuron crossed the kink of ReLU between two evaluations
 
 
-def test_the_gradient_is_still_right_when_training_has_made_it_small() -> None:
+def test_network_backward_stays_right_when_training_has_made_the_gradient_small() -> None:
     network = network_of([784, 10], dtype=np.float64)
-    trainer = Trainer(network, LOSSES["cross_entropy"](), *digits(B, np.float64))
+    objective = Objective(network, SoftmaxCrossEntropy(), *digits(B, np.float64))
     params = network.params.copy()
     for _ in range(50):
-        params -= 0.1 * trainer.gradient(params)
-    gradient = trainer.gradient(params)
+        params -= 0.1 * objective.gradient(params)
+    gradient = objective.gradient(params)
     direction = gradient / np.linalg.norm(gradient)
-    measured = central_difference(trainer.loss, params, direction, 1e-4)
+    measured = central_difference(objective.loss, params, direction, 1e-4)
     assert gradient @ direction == pytest.approx(measured, rel=TOLERANCE, abs=0)
 
 
@@ -96,11 +97,14 @@ def bound_linear(inputs: int, outputs: int) -> Linear:
         (ReLU(), (128,)),
         (Sigmoid(), (128,)),
         (Tanh(), (128,)),
+        (Softmax(), (128,)),
+        (Softmax(), (10,)),
+        (Identity(), (128,)),
         (Dropout(0.3), (128,)),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Layer) else "x".join(map(str, value)),
 )
-def test_each_layer_passes_the_gradient_of_its_input_on(layer: Layer, shape: tuple[int, ...]) -> None:
+def test_layer_backward_equals_central_differences(layer: Layer, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(B, *shape))
     y = forward(layer, x)
@@ -116,7 +120,7 @@ def test_each_layer_passes_the_gradient_of_its_input_on(layer: Layer, shape: tup
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(784, 128), (128, 10)])
-def test_linear_gives_the_gradients_of_weight_and_bias(inputs: int, outputs: int) -> None:
+def test_linear_backward_params_equals_central_differences(inputs: int, outputs: int) -> None:
     rng = np.random.default_rng(4)
     layer = bound_linear(inputs, outputs)
     x, dy = rng.normal(size=(B, inputs)), rng.normal(size=(B, outputs))
@@ -134,11 +138,11 @@ def test_linear_gives_the_gradients_of_weight_and_bias(inputs: int, outputs: int
         parameter[:] = start
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@each_criterion
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
-def test_each_loss_gives_the_gradient_of_the_logits(loss: str, scale: float) -> None:
+def test_loss_backward_equals_central_differences(loss: str, output: str, scale: float) -> None:
     rng = np.random.default_rng(5)
-    criterion = LOSSES[loss]()
+    criterion = LOSSES[loss][output]()
     logits, labels = scale * rng.normal(size=(B, 10)), rng.integers(0, 10, B)
     dlogits = criterion.backward(criterion.forward(logits, labels)[1], labels)
     for _ in range(5):

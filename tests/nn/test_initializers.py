@@ -18,7 +18,9 @@ EVERY = pytest.mark.parametrize("initializer", [normal, xavier, he])
         (he, lambda inputs, _outputs: (2 / inputs) ** 0.5),
     ],
 )
-def test_weights_scatter_around_zero_as_widely_as_the_formula_says(initializer, deviation, inputs, outputs) -> None:
+def test_initializers_scatter_weights_around_zero_as_widely_as_the_formula_says(
+    initializer, deviation, inputs, outputs
+) -> None:
     weight = initializer(np.random.default_rng(0), inputs, outputs)
     expected = deviation(inputs, outputs)
     assert weight.mean() == pytest.approx(0, abs=5 * expected / weight.size**0.5)
@@ -41,7 +43,7 @@ def test_normal_and_he_are_bell_curves(initializer: Initializer) -> None:
 
 
 @EVERY
-def test_a_seed_decides_every_weight(initializer: Initializer) -> None:
+def test_initializers_draw_every_weight_by_the_seed(initializer: Initializer) -> None:
     first, again, other = (initializer(np.random.default_rng(seed), 20, 30) for seed in (1, 1, 2))
     assert first.shape == (20, 30)
     assert first.dtype == np.float64

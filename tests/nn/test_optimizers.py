@@ -1,4 +1,4 @@
-"""The optimizers against the twin, and each one's own promises."""
+"""The optimizers against the twin, and what each one promises by itself."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnctl.errors import ArgumentError
 from nnctl.nn.arrays import Array
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from tests.support.twin import Rule, TwinAdam, TwinSGD
@@ -52,7 +53,7 @@ SEEDS = st.integers(0, 99)
 
 @settings(max_examples=50)
 @given(momentum=SHARE, nesterov=st.booleans(), weight_decay=SHARE, seed=SEEDS, rates=RATES)
-def test_sgd_walks_with_its_twin(*, momentum, nesterov, weight_decay, seed, rates) -> None:
+def test_sgd_moves_like_its_twin(*, momentum, nesterov, weight_decay, seed, rates) -> None:
     assert_same_walk(
         lambda params: SGD(params, momentum, nesterov=nesterov, weight_decay=weight_decay),
         TwinSGD(momentum, nesterov and momentum > 0, weight_decay),
@@ -63,7 +64,7 @@ def test_sgd_walks_with_its_twin(*, momentum, nesterov, weight_decay, seed, rate
 
 @settings(max_examples=50)
 @given(decoupled=st.booleans(), beta1=SHARE, beta2=SHARE, weight_decay=SHARE, seed=SEEDS, rates=RATES)
-def test_adam_and_adamw_walk_with_their_twin(*, decoupled, beta1, beta2, weight_decay, seed, rates) -> None:
+def test_adam_and_adamw_move_like_their_twin(*, decoupled, beta1, beta2, weight_decay, seed, rates) -> None:
     kind = AdamW if decoupled else Adam
     assert_same_walk(
         lambda params: kind(params, beta1, beta2, 1e-6, weight_decay),
@@ -95,7 +96,7 @@ def test_adam_makes_up_for_its_start_at_zero(kind: type[Adam]) -> None:
         np.testing.assert_allclose(params, start() - t * 0.1 * grads / (np.abs(grads) + 0.5), rtol=1e-12, atol=1e-14)
 
 
-def test_each_optimizer_remembers_what_its_formula_names() -> None:
+def test_optimizers_remember_what_their_formulas_name() -> None:
     params = start(np.float32)
     assert SGD(params).state == {}
     assert list(SGD(params, 0.9).state) == ["velocity"]
@@ -107,7 +108,7 @@ def test_each_optimizer_remembers_what_its_formula_names() -> None:
 
 
 @each_optimizer
-def test_the_given_vector_itself_is_moved_and_the_steps_are_counted(optimizer_of) -> None:
+def test_optimizers_move_the_given_vector_itself_and_count_the_steps(optimizer_of) -> None:
     params = start()
     optimizer, view = optimizer_of(params), params[2:4]
     for count in range(1, 4):
@@ -118,7 +119,7 @@ def test_the_given_vector_itself_is_moved_and_the_steps_are_counted(optimizer_of
 
 
 @each_optimizer
-def test_no_optimizer_changes_the_precision(optimizer_of) -> None:
+def test_optimizers_keep_the_precision(optimizer_of) -> None:
     for dtype in (np.float32, np.float64):
         params, grads = start(dtype), np.ones(P, dtype)
         optimizer = optimizer_of(params)
@@ -127,18 +128,18 @@ def test_no_optimizer_changes_the_precision(optimizer_of) -> None:
 
 
 @each_optimizer
-def test_a_learning_rate_of_zero_moves_nothing(optimizer_of) -> None:
+def test_optimizers_move_nothing_at_a_learning_rate_of_zero(optimizer_of) -> None:
     params = start()
     np.testing.assert_array_equal(walk(optimizer_of(params), params, gradients(5), lr=0.0), start())
 
 
 @pytest.mark.parametrize("optimizer_of", [SGD, lambda params: SGD(params, 0.9, nesterov=True), Adam, AdamW])
-def test_without_a_gradient_a_network_at_rest_stays_where_it_is(optimizer_of) -> None:
+def test_optimizers_at_rest_stay_where_they_are_without_a_gradient(optimizer_of) -> None:
     params = start()
     np.testing.assert_array_equal(walk(optimizer_of(params), params, np.zeros((5, P))), start())
 
 
-def test_without_a_gradient_momentum_rolls_on_ever_more_slowly() -> None:
+def test_momentum_moves_on_ever_more_slowly_without_a_gradient() -> None:
     params = start()
     optimizer = SGD(params, 0.5)
     optimizer.step(params, np.ones(P), 0.1)
@@ -148,7 +149,7 @@ def test_without_a_gradient_momentum_rolls_on_ever_more_slowly() -> None:
         np.testing.assert_allclose(before - params, expected, rtol=1e-12)
 
 
-def test_without_a_gradient_weight_decay_shrinks_each_parameter_by_its_share() -> None:
+def test_weight_decay_shrinks_each_parameter_by_its_share_without_a_gradient() -> None:
     for optimizer_of in (lambda p: SGD(p, weight_decay=0.2), lambda p: AdamW(p, weight_decay=0.2)):
         params = start()
         np.testing.assert_allclose(walk(optimizer_of(params), params, np.zeros((1, P))), 0.98 * start(), rtol=1e-12)
@@ -160,7 +161,7 @@ def test_adamw_without_decay_is_adam() -> None:
 
 
 @each_optimizer
-def test_state_and_step_count_are_all_that_an_optimizer_needs_to_go_on(optimizer_of) -> None:
+def test_optimizers_continue_from_their_state_and_step_count_alone(optimizer_of) -> None:
     steps, whole = gradients(12, np.float32), start(np.float32)
     walk(optimizer_of(whole), whole, steps)
 
@@ -172,3 +173,23 @@ def test_state_and_step_count_are_all_that_an_optimizer_needs_to_go_on(optimizer
     for name, array in first.state.items():
         second.state[name][:] = array
     np.testing.assert_array_equal(walk(second, params, steps[5:]), whole)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+@pytest.mark.parametrize(
+    ("params", "shown"),
+    [
+        (0.1, "float 0.1"),
+        ("x", "x"),
+        (None, "NoneType None"),
+        ([1.0, 2.0], "list [1.0, 2.0]"),
+        (np.ones((2, 1)), "ndarray array([[1.],"),
+        (np.ones(3, int), "ndarray array([1, 1, 1])"),
+    ],
+    ids=["a rate", "a text", "nothing", "a list", "a matrix", "integers"],
+)
+def test_optimizers_refuse_what_is_no_vector_of_parameters(kind: type[Adam], params, shown: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        kind(params)
+    assert caught.value.message.startswith(f"{kind.__name__} moves a vector of parameters, not {shown}")
+    assert caught.value.hint == f"write {kind.__name__}(network.params); the learning rate belongs to the schedule"

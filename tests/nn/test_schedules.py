@@ -16,13 +16,22 @@ TOTAL = st.integers(2, 400)
 
 
 @given(rate=RATE, step=st.integers(0, 10**6))
-def test_a_constant_rate_never_changes(rate: float, step: int) -> None:
+def test_constant_never_changes(rate: float, step: int) -> None:
     assert Constant(rate)(step) == rate
 
 
-@given(rate=RATE, every=st.integers(1, 50), factor=st.floats(0.05, 1.0), step=st.integers(0, 300))
-def test_step_decay_takes_a_step_down_after_every_so_many(rate: float, every: int, factor: float, step: int) -> None:
-    schedule = StepDecay(rate, every, factor)
+@given(
+    rate=RATE,
+    epochs=st.floats(0.05, 5.0),
+    steps_per_epoch=st.integers(1, 20),
+    factor=st.floats(0.05, 1.0),
+    step=st.integers(0, 300),
+)
+def test_step_decay_falls_after_every_so_many_steps(
+    rate: float, epochs: float, steps_per_epoch: int, factor: float, step: int
+) -> None:
+    every = math.ceil(epochs * steps_per_epoch)
+    schedule = StepDecay(rate, epochs, factor, steps_per_epoch)
     assert schedule(0) == schedule(every - 1) == rate
     assert schedule(every) == rate * factor
     assert schedule(step) == pytest.approx(twin.step_decay(step, rate, every, factor), rel=1e-9)
@@ -31,7 +40,7 @@ def test_step_decay_takes_a_step_down_after_every_so_many(rate: float, every: in
 @given(rate=RATE, total=TOTAL, share=SHARE)
 def test_cosine_falls_smoothly_to_its_end_and_stays_there(rate: float, total: int, share: float) -> None:
     final = share * rate
-    schedule = Cosine(rate, total, final)
+    schedule = Cosine(rate, total, share)
     rates = [schedule(step) for step in range(total + 3)]
     assert rates[0] == pytest.approx(rate, rel=1e-12)
     assert rates[total:] == pytest.approx([final] * 3, rel=1e-12, abs=1e-15)
@@ -50,7 +59,7 @@ def test_one_cycle_climbs_to_its_peak_and_falls_to_its_end(
     rate: float, total: int, peak_share: float, start_share: float, final_share: float
 ) -> None:
     peak, start, final = round(peak_share * (total - 1)), start_share * rate, final_share * rate
-    schedule = OneCycle(rate, total, peak, start, final)
+    schedule = OneCycle(rate, total, peak / total, start_share, final_share)
     rates = [schedule(step) for step in range(total + 3)]
     assert rates[0] == pytest.approx(start if peak else rate, rel=1e-12, abs=1e-15)
     assert rates[peak] == pytest.approx(rate, rel=1e-12)
@@ -63,8 +72,8 @@ def test_one_cycle_climbs_to_its_peak_and_falls_to_its_end(
         assert value == pytest.approx(expected, rel=1e-9, abs=1e-14)
 
 
-def test_a_peak_at_the_very_end_is_reached() -> None:
-    schedule = OneCycle(1.0, total=10, peak=10, start=0.1, final=0.0)
+def test_one_cycle_reaches_a_peak_at_the_very_end() -> None:
+    schedule = OneCycle(1.0, total_steps=10, peak_at=1.0, start_fraction=0.1, final_fraction=0.0)
     assert schedule(9) < schedule(10) == 1.0
 
 
@@ -78,14 +87,21 @@ def test_warm_up_grows_in_a_straight_line_and_then_steps_aside(rate: float, step
     assert all(WarmUp(cosine, steps)(step) == cosine(step) for step in range(steps - 1, steps + total))
 
 
-@pytest.mark.parametrize(
-    "schedule", [Constant(0.1), StepDecay(0.1, 5, 0.5), Cosine(0.1, 5), OneCycle(0.1, 9, 3, 0.01, 0.0)]
-)
-def test_a_schedule_is_a_frozen_value(schedule) -> None:
+EVERY = [Constant(0.1), StepDecay(0.1, 5, 0.5, 3), Cosine(0.1, 5), OneCycle(0.1, 9, 0.3, 0.1, 0.0)]
+
+
+@pytest.mark.parametrize("schedule", [*EVERY, WarmUp(Constant(0.1), 3)])
+def test_schedules_are_frozen_values(schedule) -> None:
     assert dataclasses.replace(schedule) == schedule
     assert hash(dataclasses.replace(schedule)) == hash(schedule)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        schedule.learning_rate = 1.0
+        setattr(schedule, dataclasses.fields(schedule)[0].name, 1.0)
+
+
+@pytest.mark.parametrize("schedule", EVERY)
+def test_schedules_say_whether_they_depend_on_the_length_of_the_training(schedule) -> None:
+    assert schedule.spans_training == hasattr(schedule, "total_steps")
+    assert WarmUp(schedule, 4).spans_training == schedule.spans_training
 
 
 def assert_smooth(rates: list[float], down: tuple[int, int], steepest: float) -> None:

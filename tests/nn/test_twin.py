@@ -1,4 +1,4 @@
-"""Train nnctl's network and its twin side by side, for a hundred steps and in ten ways."""
+"""Train nnctl's network and its twin side by side, for a hundred steps and in many ways."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ import pytest
 
 from nnctl.nn.arrays import Array
 from nnctl.nn.initializers import Initializer, he, normal, xavier
+from nnctl.nn.losses import LOSSES
 from nnctl.nn.network import Workspace
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from nnctl.nn.schedules import Constant, Cosine, OneCycle, Schedule, StepDecay, WarmUp
 from tests.support import twin
-from tests.support.recipes import LOSSES, backpropagate, digits, network_of
+from tests.support.recipes import backpropagate, digits, each_criterion, network_of
 from tests.support.twin import TwinAdam, TwinSGD, twin_of
 
 
@@ -27,6 +28,7 @@ class Recipe:
     rate: Callable[[int], float]
     activation: str = "relu"
     loss: str = "cross_entropy"
+    output: str | None = None  # the first that the loss knows
     initializer: Initializer = he
     batch_size: int = 64
 
@@ -40,14 +42,14 @@ RECIPES = {
         [784, 128, 10],
         lambda p: SGD(p, 0.9),
         lambda: TwinSGD(0.9),
-        StepDecay(0.05, 30, 0.5),
+        StepDecay(0.05, every_epochs=3, factor=0.5, steps_per_epoch=10),
         lambda t: twin.step_decay(t, 0.05, 30, 0.5),
     ),
     "nesterov with decay in one cycle": Recipe(
         [784, 128, 10],
         lambda p: SGD(p, 0.9, nesterov=True, weight_decay=1e-3),
         lambda: TwinSGD(0.9, nesterov=True, weight_decay=1e-3),
-        OneCycle(0.1, 100, 30, 0.01, 1e-4),
+        OneCycle(0.1, 100, peak_at=0.3, start_fraction=0.1, final_fraction=1e-3),
         lambda t: twin.one_cycle(t, 0.1, total=100, peak=30, start=0.01, final=1e-4),
         activation="tanh",
         initializer=xavier,
@@ -71,6 +73,23 @@ RECIPES = {
         Constant(0.1),
         lambda _: 0.1,
         loss="mse",
+    ),
+    "sigmoids with a cross-entropy each": Recipe(
+        [784, 30, 10],
+        SGD,
+        TwinSGD,
+        Constant(0.5),
+        lambda _: 0.5,
+        activation="sigmoid",
+        output="sigmoid",
+        initializer=xavier,
+        batch_size=32,
+    ),
+    "squared error of probabilities": Recipe(
+        [784, 32, 10], SGD, TwinSGD, Constant(0.3), lambda _: 0.3, loss="mse", output="softmax"
+    ),
+    "squared error of the logits themselves": Recipe(
+        [784, 32, 10], SGD, TwinSGD, Constant(0.01), lambda _: 0.01, loss="mse", output="linear"
     ),
     "narrow weights and decay": Recipe(
         [784, 30, 10],
@@ -100,7 +119,7 @@ RECIPES = {
         [784, 32, 32, 16, 10],
         lambda p: AdamW(p, weight_decay=0.1),
         lambda: TwinAdam(weight_decay=0.1, decoupled=True),
-        Cosine(1e-3, 100, 1e-4),
+        Cosine(1e-3, 100, final_fraction=0.1),
         lambda t: twin.cosine(t, 1e-3, 100, 1e-4),
         activation="tanh",
         initializer=xavier,
@@ -110,9 +129,12 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_float32_weights_stay_beside_the_float64_twin(recipe: Recipe) -> None:
-    network = network_of(recipe.sizes, recipe.activation, recipe.loss, initializer=recipe.initializer)
-    other = twin_of(network.params, recipe.sizes, recipe.activation, recipe.loss, recipe.rule())
+def test_training_in_float32_stays_beside_the_float64_twin(recipe: Recipe) -> None:
+    network = network_of(recipe.sizes, recipe.activation, initializer=recipe.initializer)
+    output = recipe.output or next(iter(LOSSES[recipe.loss]))
+    other = twin_of(
+        network.params, recipe.sizes, recipe.activation, loss=recipe.loss, output=output, rule=recipe.rule()
+    )
     images, labels = digits(3 * recipe.batch_size + 17)  # the last batch of an epoch is short
     batches = [slice(begin, begin + recipe.batch_size) for begin in range(0, len(images), recipe.batch_size)]
     work, optimizer = Workspace(network, recipe.batch_size), recipe.optimizer(network.params)
@@ -120,7 +142,7 @@ def test_float32_weights_stay_beside_the_float64_twin(recipe: Recipe) -> None:
     distances = {}
     for step in range(100):
         batch = batches[step % len(batches)]
-        loss = backpropagate(network, work, images[batch], labels[batch], loss=recipe.loss)
+        loss = backpropagate(network, work, images[batch], labels[batch], loss=recipe.loss, output=recipe.output)
         optimizer.step(network.params, network.grads, lr=recipe.schedule(step))
         expected_loss = other.step(images[batch], labels[batch], recipe.rate(step))
         distances[step + 1] = np.abs(network.params - other.flat()).max() / np.abs(other.flat()).max()
@@ -131,14 +153,14 @@ def test_float32_weights_stay_beside_the_float64_twin(recipe: Recipe) -> None:
     assert distances[100] <= 1e-4
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@each_criterion
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
-def test_in_float64_gradients_equal_the_twins_to_rounding(activation: str, loss: str) -> None:
+def test_gradients_in_float64_equal_the_twins_to_rounding(activation: str, loss: str, output: str) -> None:
     sizes = [784, 24, 12, 10]
-    network = network_of(sizes, activation, loss, dtype=np.float64)
-    other = twin_of(network.params, sizes, activation, loss, TwinSGD())
+    network = network_of(sizes, activation, dtype=np.float64)
+    other = twin_of(network.params, sizes, activation, loss=loss, output=output, rule=TwinSGD())
     images, labels = digits(20, np.float64)
-    value = backpropagate(network, Workspace(network, 20), images, labels, loss=loss)
+    value = backpropagate(network, Workspace(network, 20), images, labels, loss=loss, output=output)
     expected_value, gradients = other.gradients(images, labels)
     assert value == pytest.approx(expected_value, rel=1e-12)
     expected = np.concatenate([gradient.T.ravel() for gradient in gradients])

@@ -3,14 +3,19 @@
 import itertools
 
 import numpy as np
+import pytest
 from numpy.typing import DTypeLike, NDArray
 
 from nnctl.nn.activations import ACTIVATIONS
 from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.initializers import Initializer, he
-from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
+from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, Shape
 from nnctl.nn.losses import LOSSES
 from nnctl.nn.network import Network, Workspace
+
+CRITERIA = [(loss, output) for loss, outputs in LOSSES.items() for output in outputs]
+each_criterion = pytest.mark.parametrize(("loss", "output"), CRITERIA)
+"""Every loss with every output that it compares, by the names that a configuration gives them."""
 
 
 def network_of(
@@ -35,6 +40,27 @@ def network_of(
     return network
 
 
+class Centre(Layer):
+    """Subtract the running mean of the images seen while training: a layer that keeps state and learns no parameter."""
+
+    mean: Array
+
+    def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        return {"mean": input_shape}
+
+    def bind(self, params: dict[str, Array], grads: dict[str, Array], state: dict[str, Array]) -> None:  # noqa: ARG002
+        self.mean = state["mean"]
+
+    def forward(self, x: Array, out: Array | None = None, rng: np.random.Generator | None = None) -> Array:
+        if rng is not None:
+            self.mean *= 0.9
+            self.mean += 0.1 * x.mean(axis=0)
+        return np.subtract(x, self.mean, out=out)
+
+    def backward(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:  # noqa: ARG002
+        return dy if out is None else np.positive(dy, out=out)
+
+
 def linear(dtype: type[np.floating] = np.float32, inputs: int = 12, outputs: int = 12) -> Linear:
     """A layer whose parameters are there, as a network's are."""
     network = Network({"linear": Linear(inputs, outputs)}, dtype=dtype)
@@ -50,13 +76,13 @@ def forward(layer: Layer, x: Array, out: Array | None = None) -> Array:
 
 
 def digits(count: int, dtype: DTypeLike = np.float32, seed: int = 0) -> tuple[Array, Labels]:
-    """Draw pictures (count, 28, 28) that are as dark, as bright and as alike as MNIST's, and labels (count,)."""
+    """Draw pictures (count, 28, 28) with as much ink as MNIST's, and as alike, and labels (count,)."""
     rng = np.random.default_rng((seed, 28))
     labels = rng.integers(0, 10, count)
-    shapes = rng.random((10, 28, 28)) < 0.3  # each class lights pixels of its own
+    shapes = rng.random((10, 28, 28)) < 0.3  # each class has its own shape
     shapes[:, :4] = shapes[:, -4:] = shapes[:, :, :4] = shapes[:, :, -4:] = False
-    lit = shapes[labels] & (rng.random((count, 28, 28)) < 0.9)
-    levels: NDArray[np.int64] = np.where(lit, rng.integers(40, 256, (count, 28, 28)), 0)
+    ink = shapes[labels] & (rng.random((count, 28, 28)) < 0.9)
+    levels: NDArray[np.int64] = np.where(ink, rng.integers(40, 256, (count, 28, 28)), 0)
     return (levels / 255).astype(dtype), labels
 
 

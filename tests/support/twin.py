@@ -28,6 +28,13 @@ ACTIVATIONS: dict[str, tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matr
 }
 """Each function and its derivative, both at a unit's input z."""
 
+OUTPUTS: dict[str, Callable[[Matrix], Matrix]] = {
+    "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=0),
+    "sigmoid": sigmoid,
+    "linear": lambda z: z,
+}
+"""What the logits (C, B) become."""
+
 
 class Rule(Protocol):
     """An optimizer: where a parameter stands after one step, given its gradient and the learning rate."""
@@ -79,7 +86,8 @@ class Twin:
         weights: for each layer a matrix (O, I).
         biases: for each layer a column (O, 1).
         activation: of the hidden layers.
-        loss: "cross_entropy" of a softmax, or "mse" of a last layer of sigmoids.
+        loss: "cross_entropy" or "mse".
+        output: what turns the logits into what the loss compares: "softmax", "sigmoid" or "linear".
         rule: the optimizer.
     """
 
@@ -87,13 +95,14 @@ class Twin:
     biases: list[Matrix]
     activation: str
     loss: str
+    output: str
     rule: Rule
 
     def gradients(self, images: NDArray[np.floating], labels: NDArray[np.integer]) -> tuple[float, list[Matrix]]:
         """Return the mean loss of a batch (B, 784), (B,), and for each layer its gradients by weight and by bias."""
         batch, last = len(images), len(self.weights) - 1
         f, slope = ACTIVATIONS[self.activation]
-        wanted = np.eye(self.weights[-1].shape[0])[labels].T  # (C, B)
+        target = np.eye(self.weights[-1].shape[0])[labels].T  # (C, B)
 
         inputs, sums = [], []
         a = images.astype(np.float64).reshape(batch, -1).T
@@ -103,15 +112,20 @@ class Twin:
             sums.append(z)
             a = f(z) if i < last else z
 
-        if self.loss == "cross_entropy":
-            p = np.exp(z) / np.exp(z).sum(axis=0)
-            loss = -(wanted * np.log(p)).sum() / batch
-            dp = -wanted / p / batch
+        p = OUTPUTS[self.output](z)
+        if self.loss == "mse":
+            loss = ((p - target) ** 2).sum() / batch
+            dp = 2 * (p - target) / batch
+        elif self.output == "softmax":
+            loss = -(target * np.log(p)).sum() / batch
+            dp = -target / p / batch
+        else:  # each output by itself: its class, or not
+            loss = -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum() / batch
+            dp = ((1 - target) / (1 - p) - target / p) / batch
+        if self.output == "softmax":
             dz = p * (dp - (dp * p).sum(axis=0))
         else:
-            p = sigmoid(z)
-            loss = ((p - wanted) ** 2).sum() / batch
-            dz = 2 * (p - wanted) / batch * ACTIVATIONS["sigmoid"][1](z)
+            dz = dp * ACTIVATIONS["sigmoid"][1](z) if self.output == "sigmoid" else dp
 
         gradients: list[Matrix] = []
         for i in range(last, -1, -1):
@@ -135,14 +149,16 @@ class Twin:
         )
 
 
-def twin_of(params: NDArray[np.floating], sizes: list[int], activation: str, loss: str, rule: Rule) -> Twin:
+def twin_of(
+    params: NDArray[np.floating], sizes: list[int], activation: str, *, loss: str, output: str, rule: Rule
+) -> Twin:
     """Start a twin from a copy of nnctl's flat vector."""
     weights, biases, rest = [], [], params.astype(np.float64)
     for inputs, outputs in itertools.pairwise(sizes):
         weight, bias, rest = np.split(rest, [inputs * outputs, (inputs + 1) * outputs])
         weights.append(weight.reshape(inputs, outputs).T.copy())
         biases.append(bias.reshape(outputs, 1).copy())
-    return Twin(weights, biases, activation, loss, rule)
+    return Twin(weights, biases, activation, loss, output, rule)
 
 
 def step_decay(step: int, learning_rate: float, every: int, factor: float) -> float:
