@@ -1,22 +1,25 @@
-"""Building: every name of the configuration has its object, and every random stream is its own."""
+"""Building: every name of the configuration has its object, and every default is the same wherever it stands."""
 
-import itertools
+import inspect
 import math
-import tracemalloc
 import typing
-from typing import Any
 
 import numpy as np
 import pytest
 
 from nnctl import build, config
-from nnctl.build import Purpose
-from nnctl.checkpoint import Checkpoint, Meta
 from nnctl.config import Config, models
-from nnctl.errors import CheckpointError
-from nnctl.nn.layers import Dropout
-from nnctl.nn.losses import MeanSquaredError, SoftmaxCrossEntropy
-from nnctl.nn.optimizers import SGD, Adam, AdamW
+from nnctl.data import datasets
+from nnctl.errors import ConfigError
+from nnctl.nn.activations import ACTIVATIONS, Identity, Sigmoid, Softmax
+from nnctl.nn.initializers import INITIALIZERS
+from nnctl.nn.layers import Dropout, Linear
+from nnctl.nn.losses import LOSSES, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from nnctl.nn.network import Network
+from nnctl.nn.optimizers import OPTIMIZERS, SGD, Adam, AdamW
+from nnctl.nn.schedules import SCHEDULES
+from nnctl.nn.streams import Purpose, stream
+from nnctl.train import Trainer
 
 
 def configured(*overrides: str) -> Config:
@@ -24,38 +27,122 @@ def configured(*overrides: str) -> Config:
 
 
 def choices(section: type[models.Section], key: str) -> set[str]:
-    return set(typing.get_args(section.model_fields[key].annotation))
+    """The names that a key may have; null is none of them."""
+    annotation = section.model_fields[key].annotation
+    literals = [
+        part for part in (annotation, *typing.get_args(annotation)) if typing.get_origin(part) is typing.Literal
+    ]
+    return {name for literal in literals for name in typing.get_args(literal)}
 
 
-def saved(**network: Any) -> Checkpoint:
-    """The checkpoint of a small trained network, whose configuration says what `network` says."""
-    built = build.network([4], "tanh", "cross_entropy")
-    built.params[:] = np.arange(built.params.size)
-    settings = {"hidden": [4], "activation": "tanh"} | network
-    return Checkpoint(
-        built.named(built.params), {}, Meta(config={"network": settings, "loss": settings.pop("loss", "cross_entropy")})
+# The configuration's names and the tables of nn
+
+
+def test_tables_of_nn_hold_every_name_that_can_be_configured_and_no_other():
+    assert ACTIVATIONS.keys() == choices(models.NetworkConfig, "activation")
+    assert INITIALIZERS.keys() == choices(models.NetworkConfig, "init")
+    assert LOSSES.keys() == choices(Config, "loss")
+    assert {output for outputs in LOSSES.values() for output in outputs} == choices(models.NetworkConfig, "output")
+    assert OPTIMIZERS.keys() == set(models.KINDS["optimizer"])
+    assert SCHEDULES.keys() == set(models.KINDS["schedule"])
+
+
+@pytest.mark.parametrize("name", models.KINDS["data.augment"])
+def test_augmentation_is_built_for_every_name_but_none(name):
+    assert (build.augmentation(configured(f"data.augment.name={name}")) is None) == (name == "none")
+
+
+def test_outputs_that_the_losses_know_first_are_those_that_the_configuration_implies():
+    assert {loss: next(iter(outputs)) for loss, outputs in LOSSES.items()} == models.OUTPUT_OF
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("output", [None, *sorted(choices(models.NetworkConfig, "output"))])
+def test_criterion_has_the_output_that_was_asked_for_if_the_loss_compares_it(loss, output):
+    kinds = {"softmax": Softmax, "sigmoid": Sigmoid, "linear": Identity}
+    known = LOSSES[loss]
+    if output is None or output in known:
+        assert type(build.criterion(loss, output).output) is kinds[output or models.OUTPUT_OF[loss]]
+        return
+    with pytest.raises(ConfigError) as caught:
+        build.criterion(loss, output)
+    outputs = " or ".join(known)
+    assert caught.value.message == (
+        f"network.output: {output} does not go with loss {loss}, which compares {outputs} outputs"
+    )
+    assert caught.value.hint == f"choose network.output={models.OUTPUT_OF[loss]}, or another loss"
+
+
+# Defaults that stand both in the library and in the configuration
+
+
+def default(callable_: object, name: str) -> object:
+    assert callable(callable_)
+    return inspect.signature(callable_).parameters[name].default
+
+
+WITHOUT = {("sgd", "momentum"), ("adamw", "weight_decay")}
+"""Off in the library, where the one who wants them says so; on in a configuration that does not say otherwise."""
+
+
+@pytest.mark.parametrize(("section", "table"), [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)])
+def test_defaults_of_optimizers_and_schedules_equal_those_of_the_configuration(section, table):
+    compared, different = 0, set()
+    for model in models.models_of(Config.model_fields[section].annotation):
+        kind = model.model_fields["name"].default
+        for name, parameter in inspect.signature(table[kind]).parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                compared += 1
+                if parameter.default != model.model_fields[name].default:
+                    different.add((kind, name))
+    assert compared
+    assert different == {(kind, name) for kind, name in WITHOUT if kind in table}
+
+
+def test_defaults_of_a_library_training_equal_those_of_the_configuration():
+    settings = configured()
+    assert default(Trainer, "batch_size") == settings.train.batch_size
+    assert default(Trainer, "patience") is settings.train.patience is None
+    assert default(Trainer, "seed") == settings.seed
+    assert default(Trainer, "threads") == settings.train.threads
+    assert default(Network, "initializer") is INITIALIZERS[settings.network.init]
+    by_default, configured_ = Network([Linear(784, 10)]), build.trainer(settings, 100)
+    trainer = Trainer(by_default, SGD(by_default.params), configured_.schedule)
+    assert type(trainer.criterion) is type(configured_.criterion)
+    assert type(by_default.output) is type(configured_.network.output) is type(configured_.criterion.output)
+
+
+def test_defaults_of_load_dataset_equal_those_of_the_configuration():
+    settings = configured().data
+    assert settings.validation == datasets.VALIDATION
+    assert default(datasets.load_dataset, "validation") == settings.validation
+    assert default(datasets.load_dataset, "directory") == settings.dir
+    assert default(datasets.load_dataset, "offline") == settings.offline
+    assert default(datasets.load_dataset, "limit") is settings.train_limit is None
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], ["network.hidden=[]"], ["network.hidden=[900,1000]", "train.batch_size=7"]], ids=str
+)
+def test_largest_product_of_the_configuration_is_that_of_the_network(overrides):
+    settings = configured(*overrides)
+    assert settings.largest_product == build.trainer(settings, 100).network.largest_product(settings.train.batch_size)
+    assert (math.prod(build.IMAGE_SHAPE), build.CLASSES) == (models.PIXELS, models.CLASSES)
+
+
+# Networks
+
+
+def test_network_names_layers_after_what_they_do():
+    assert build.network([], "relu", Softmax()).names == ("flatten", "output")
+    assert build.network([5], "tanh", Softmax()).names == ("flatten", "hidden1", "tanh1", "output")
+    assert build.network([5, 3], "sigmoid", Sigmoid(), dropout=0.5).names == (
+        *("flatten", "hidden1", "sigmoid1", "dropout1", "hidden2", "sigmoid2", "dropout2", "output"),
     )
 
 
-def test_every_name_that_can_be_configured_can_be_built_and_no_other():
-    assert build.ACTIVATIONS.keys() == choices(models.NetworkConfig, "activation")
-    assert build.INITIALIZERS.keys() == choices(models.NetworkConfig, "init")
-    assert build.LOSSES.keys() == choices(Config, "loss")
-    assert build.OPTIMIZERS.keys() == set(models.KINDS["optimizer"])
-    assert build.SCHEDULES.keys() == set(models.KINDS["schedule"])
-    assert build.AUGMENTATIONS.keys() == set(models.KINDS["data.augment"])
-
-
-def test_layers_are_named_after_what_they_do():
-    assert build.network([], "relu", "cross_entropy").names == ("flatten", "output")
-    assert build.network([5], "tanh", "cross_entropy").names == ("flatten", "hidden1", "tanh1", "output")
-    assert build.network([5, 3], "sigmoid", "mse", dropout=0.5).names == (
-        *("flatten", "hidden1", "sigmoid1", "dropout1", "hidden2", "sigmoid2", "dropout2", "output", "output_sigmoid"),
-    )
-
-
-def test_parameters_have_the_names_and_shapes_that_checkpoints_promise():
-    network = build.network([16, 8], "relu", "cross_entropy", dropout=0.2)
+def test_network_parameters_have_the_names_and_shapes_that_checkpoints_promise():
+    network = build.network([16, 8], "relu", Softmax(), dropout=0.2)
     assert {name: view.shape for name, view in network.named(network.params).items()} == {
         "hidden1.weight": (784, 16),
         "hidden1.bias": (16,),
@@ -67,140 +154,102 @@ def test_parameters_have_the_names_and_shapes_that_checkpoints_promise():
     assert not network.params.any()
 
 
-def test_dropout_has_the_rate_that_was_asked_for():
-    rates = [layer.rate for layer in build.network([4, 4], "relu", "mse", 0.3).layers if isinstance(layer, Dropout)]
-    assert rates == [0.3, 0.3]
+def test_network_dropout_has_the_rate_that_was_asked_for():
+    layers = build.network([4, 4], "relu", Softmax(), 0.3).layers
+    assert [layer.rate for layer in layers if isinstance(layer, Dropout)] == [0.3, 0.3]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_network_has_the_output_and_the_type_that_were_asked_for(dtype):
+    output = Identity()
+    network = build.network([4], "relu", output, dtype=dtype)
+    assert network.output is output
+    assert network.params.dtype == dtype
 
 
 @pytest.mark.parametrize(("hidden", "written"), [((), "784-10"), ((128,), "784-128-10"), ((16, 16), "784-16-16-10")])
 def test_sizes_are_written_as_people_write_them(hidden, written):
     assert build.sizes(hidden) == written
+    assert repr(build.network(hidden, "relu", Softmax())).startswith(f"Network {written}, ")
 
 
-@pytest.mark.parametrize(("loss", "kind"), [("cross_entropy", SoftmaxCrossEntropy), ("mse", MeanSquaredError)])
-def test_a_trained_network_gets_its_parameters_and_its_loss(loss, kind):
-    checkpoint = saved(loss=loss)
-    network, criterion = build.trained_network(checkpoint, "last.npz")
-    np.testing.assert_array_equal(network.params, np.arange(network.params.size, dtype=np.float32))
-    assert isinstance(criterion, kind)
-    assert ("output_sigmoid" in network.names) == (loss == "mse")
-    assert not np.shares_memory(network.params, next(iter(checkpoint.params.values())))
+# Trainers
 
 
-def test_dropout_has_no_part_in_a_trained_network():
-    network, _ = build.trained_network(saved(dropout=0.5), "last.npz")
-    assert not any(isinstance(layer, Dropout) for layer in network.layers)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"hidden": [5]},
-        {"hidden": []},
-        {"hidden": [2, 2]},
-        {"hidden": [10**9]},
-        {"hidden": [10**9, 10**9]},
-        {"hidden": [10**30]},
-        {"hidden": [-4]},
-        {"hidden": "4"},
-        {"hidden": ["4"]},
-        {"hidden": [4.0]},
-        {"hidden": [[4]]},
-        {"hidden": None},
-        {"hidden": {"4": 4}},
-        {"activation": "softplus"},
-        {"activation": None},
-        {"activation": []},
-        {"loss": "hinge"},
-        {"loss": {}},
-    ],
-    ids=str,
-)
-def test_a_configuration_that_does_not_fit_the_arrays_is_refused_before_memory_is_set_aside(change):
-    checkpoint = saved(**change)
-    tracemalloc.start()
-    with pytest.raises(CheckpointError) as caught:
-        build.trained_network(checkpoint, "last.npz")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert caught.value.message == "last.npz: its configuration does not fit its arrays"
-    assert peak < 2**20
-
-
-@pytest.mark.parametrize("settings", [{}, {"network": None}, {"network": []}, {"network": {"hidden": [4]}}], ids=str)
-def test_a_configuration_without_a_network_is_refused(settings):
-    with pytest.raises(CheckpointError):
-        build.trained_network(Checkpoint(saved().params, {}, Meta(config=settings)), "last.npz")
-
-
-def test_arrays_of_the_right_size_under_other_names_are_refused():
-    params = dict(saved().params)
-    params["hidden2.bias"] = params.pop("hidden1.bias")
-    with pytest.raises(CheckpointError):
-        build.trained_network(Checkpoint(params, {}, saved().meta), "last.npz")
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [{}, {"a": np.ones(3)}, {"a": np.ones(2), "b": np.ones(1)}, {"a": np.ones(1)}, {"a": np.ones(2), "c": np.ones(2)}],
-)
-def test_restore_never_stretches_drops_or_invents_an_array(arrays):
-    target = {"a": np.zeros(2)}
-    with pytest.raises(ValueError, match="something else"):
-        build.restore(target, arrays)
-    assert target["a"].tolist() == [0, 0]
-
-
-def test_restore_copies_into_the_memory_that_is_there():
-    memory = np.zeros(4)
-    build.restore({"a": memory[:2], "b": memory[2:]}, {"b": np.array([3, 4]), "a": np.array([1, 2])})
-    assert memory.tolist() == [1, 2, 3, 4]
-
-
-def test_every_purpose_epoch_and_seed_has_random_numbers_of_its_own():
-    keys = list(itertools.product((0, 1, 2**31, 2**63 - 1), Purpose, (0, 1, 2, 99_999)))
-    first = {key: build.stream(*key).integers(2**63, size=2).tobytes() for key in keys}
-    assert len(set(first.values())) == len(keys)
-
-
-def test_a_stream_can_be_replayed_without_those_before():
-    expected = build.stream(7, Purpose.ORDER, 3).permutation(20).tolist()
-    build.stream(7, Purpose.ORDER, 2).random(1000)
-    assert build.stream(7, Purpose.ORDER, 3).permutation(20).tolist() == expected
-
-
-def test_the_streams_of_a_seed_are_the_same_for_ever():
-    # a change here breaks every promise that a saved configuration repeats its run
-    drawn = [build.stream(0, purpose, epoch).integers(1000) for purpose in Purpose for epoch in (0, 1)]
-    assert drawn == [850, 889, 522, 674, 979, 967, 503, 918]
-
-
-def test_a_plan_holds_what_the_configuration_says():
+def test_trainer_holds_what_the_configuration_says():
     settings = configured(
-        *("seed=5", "network.hidden=[6]", "network.dropout=0.25", "loss=mse", "train.epochs=4", "train.batch_size=8"),
-        *("train.patience=2", "train.checkpoint_every=3"),
+        *("seed=5", "network.hidden=[6]", "network.dropout=0.25", "loss=mse", "train.batch_size=8"),
+        *("train.patience=2", "train.threads=3"),
     )
-    plan = build.plan(settings, images=100)
-    assert "dropout1" in plan.network.names
-    assert isinstance(plan.criterion, MeanSquaredError)
-    assert (plan.seed, plan.epochs, plan.batch_size) == (5, 4, 8)
-    assert (plan.patience, plan.checkpoint_every) == (2, 3)
-    assert config.from_mapping(plan.config) == settings
+    trainer = build.trainer(settings, images=100)
+    assert "dropout1" in trainer.network.names
+    assert isinstance(trainer.criterion, SquaredError)
+    assert trainer.network.output is trainer.criterion.output
+    assert (trainer.seed, trainer.batch_size, trainer.patience, trainer.threads) == (5, 8, 2, 3)
+    assert trainer.optimizer.state["velocity"].shape == trainer.network.params.shape
 
 
-def test_the_first_weights_are_those_of_the_seed_and_the_biases_are_zero():
-    plans = [build.plan(configured(f"seed={seed}", "network.hidden=[6]"), 100) for seed in (1, 1, 2)]
-    first, again, other = (plan.network.params for plan in plans)
+@pytest.mark.parametrize(
+    ("overrides", "kind"),
+    [
+        ([], SoftmaxCrossEntropy),
+        (["network.output=sigmoid"], SigmoidCrossEntropy),
+        (["loss=mse"], SquaredError),
+        (["loss=mse", "network.output=linear"], SquaredError),
+    ],
+)
+def test_trainer_compares_by_the_configured_loss(overrides, kind):
+    settings = configured("network.hidden=[]", *overrides)
+    trainer = build.trainer(settings, 10)
+    assert type(trainer.criterion) is kind
+    assert isinstance(trainer.network.output, type(build.criterion(settings.loss, settings.network.output).output))
+
+
+def test_trainer_refuses_patience_without_validation():
+    with pytest.raises(ConfigError, match=r"train\.patience: waits for a better validation, but data\.validation is 0"):
+        build.trainer(configured("train.patience=2", "data.validation=0"), 10)
+    assert build.trainer(configured("train.patience=2", "data.validation=1"), 10).patience == 2
+
+
+def test_trainer_refuses_an_output_that_the_loss_cannot_compare():
+    with pytest.raises(ConfigError, match=r"network\.output: linear does not go with loss cross_entropy"):
+        build.trainer(configured("network.output=linear"), 10)
+
+
+def test_trainer_draws_the_first_weights_by_the_seed_and_leaves_the_biases_zero():
+    trainers = [build.trainer(configured(f"seed={seed}", "network.hidden=[6]"), 100) for seed in (1, 1, 2)]
+    first, again, other = (trainer.network.params for trainer in trainers)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-    assert not plans[0].network.named(first)["hidden1.bias"].any()
+    assert not trainers[0].network.named(first)["hidden1.bias"].any()
 
 
-@pytest.mark.parametrize("init", ["he", "xavier", "normal"])
-def test_the_first_weights_are_drawn_as_configured(init):
-    network = build.plan(configured(f"network.init={init}", "network.hidden=[6]"), 100).network
-    expected = build.INITIALIZERS[init](build.stream(0, Purpose.WEIGHTS), 784, 6)
+@pytest.mark.parametrize("init", INITIALIZERS)
+def test_trainer_draws_the_first_weights_as_configured(init):
+    network = build.trainer(configured(f"network.init={init}", "network.hidden=[6]"), 100).network
+    expected = INITIALIZERS[init](stream(0, Purpose.WEIGHTS), 784, 6)
     np.testing.assert_array_equal(network.named(network.params)["hidden1.weight"], expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "output"),
+    [
+        ([], None),
+        (["network.output=softmax"], None),
+        (["network.output=sigmoid"], "sigmoid"),
+        (["loss=mse"], None),
+        (["loss=mse", "network.output=softmax"], "softmax"),
+    ],
+)
+def test_recorded_gives_the_configuration_back_and_leaves_out_an_implied_output(overrides, output):
+    settings = configured(*overrides)
+    values = build.recorded(settings)
+    assert values["network"].get("output") == output
+    assert ("output" in values["network"]) == (output is not None)
+    assert config.from_mapping(values) == settings
+
+
+# Settings of the sections
 
 
 @pytest.mark.parametrize(
@@ -217,9 +266,9 @@ def test_the_first_weights_are_drawn_as_configured(init):
         ),
     ],
 )
-def test_a_deformation_has_the_settings_of_its_section(overrides, expected):
-    deformation = build.plan(configured("network.hidden=[]", *overrides), 10).deformation
-    assert (deformation and {name: getattr(deformation, name) for name in expected}) == expected
+def test_augmentation_has_the_settings_of_its_section(overrides, expected):
+    augmenter = build.trainer(configured("network.hidden=[]", *overrides), 10).augmenter
+    assert (augmenter and {name: getattr(augmenter.augmentation, name) for name in expected}) == expected
 
 
 @pytest.mark.parametrize(
@@ -241,8 +290,8 @@ def test_a_deformation_has_the_settings_of_its_section(overrides, expected):
         ),
     ],
 )
-def test_an_optimizer_has_the_settings_of_its_section(overrides, kind, expected):
-    optimizer = build.plan(configured("network.hidden=[]", *overrides), 10).optimizer
+def test_trainer_optimizer_has_the_settings_of_its_section(overrides, kind, expected):
+    optimizer = build.trainer(configured("network.hidden=[]", *overrides), 10).optimizer
     assert type(optimizer) is kind
     assert {name: getattr(optimizer, name) for name in expected} == expected
 
@@ -263,24 +312,24 @@ def rates(*overrides: str, images: int = 100, steps: int = 40) -> list[float]:
     return [schedule(step) for step in range(steps)]
 
 
-def test_a_constant_schedule_is_constant():
+def test_schedule_constant_is_constant():
     assert rates("schedule.name=constant") == [0.5] * 40
 
 
 @pytest.mark.parametrize("images", [91, 100])
-def test_a_step_schedule_falls_after_whole_epochs_short_batches_included(images):
+def test_schedule_step_falls_after_whole_epochs_short_batches_included(images):
     falling = rates("schedule.name=step", "schedule.every_epochs=2", "schedule.factor=0.1", images=images)
     assert falling == [0.5] * 20 + [0.5 * 0.1] * 20
 
 
-def test_a_step_schedule_may_fall_within_an_epoch_but_never_before_the_first_step():
+def test_schedule_step_may_fall_within_an_epoch_but_never_before_the_first_step():
     assert rates("schedule.name=step", "schedule.every_epochs=0.25", "schedule.factor=0.5")[:7] == [
         *(0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125),
     ]
     assert rates("schedule.name=step", "schedule.every_epochs=1e-9", "schedule.factor=0.5")[:2] == [0.5, 0.25]
 
 
-def test_a_cosine_schedule_reaches_its_end_with_the_last_epoch():
+def test_schedule_cosine_reaches_its_end_with_the_last_epoch():
     falling = rates("schedule.name=cosine", "schedule.final_fraction=0.2", steps=41)
     assert falling[0] == 0.5
     assert falling[20] == pytest.approx(0.5 * (1 + 0.2) / 2)
@@ -288,7 +337,7 @@ def test_a_cosine_schedule_reaches_its_end_with_the_last_epoch():
     assert falling == sorted(falling, reverse=True)
 
 
-def test_a_one_cycle_schedule_peaks_where_it_is_told():
+def test_schedule_one_cycle_peaks_where_it_is_told():
     cycle = rates(
         *("schedule.name=one_cycle", "schedule.peak_at=0.25", "schedule.start_fraction=0.1"),
         *("schedule.final_fraction=0.02",),
@@ -300,13 +349,13 @@ def test_a_one_cycle_schedule_peaks_where_it_is_told():
 
 
 @pytest.mark.parametrize("name", ["constant", "step", "cosine"])
-def test_a_warm_up_climbs_for_its_epochs_and_then_leaves_the_schedule_alone(name):
+def test_schedule_warm_up_climbs_for_its_epochs_and_then_leaves_the_schedule_alone(name):
     plain, warm = rates(f"schedule.name={name}"), rates(f"schedule.name={name}", "schedule.warmup_epochs=0.5")
     assert warm[:5] == pytest.approx([rate * (i + 1) / 5 for i, rate in enumerate(plain[:5])])
     assert warm[5:] == plain[5:]
 
 
 @pytest.mark.parametrize("name", ["constant", "step", "cosine", "one_cycle"])
-def test_one_step_in_all_is_enough_for_every_schedule(name):
+def test_schedule_of_one_step_in_all_is_finite_for_every_name(name):
     schedule = build.schedule(configured("train.epochs=1", f"schedule.name={name}"), 1)
     assert all(math.isfinite(schedule(step)) and schedule(step) >= 0 for step in range(3))
