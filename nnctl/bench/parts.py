@@ -23,7 +23,7 @@ class Place(NamedTuple):
     """Where in a step time is spent.
 
     Attributes:
-        phase: "data", "augmentation", "forward", "loss", "accuracy", "loss gradient", "backward" or "optimizer".
+        phase: "data", "augmentation", "forward", "loss", "loss gradient", "backward", "optimizer" or "accuracy".
         layer: whose forward or backward operation it is; None in the other phases.
         of: which gradients a layer with parameters works out backwards, "params" or "inputs"; None elsewhere.
     """
@@ -82,31 +82,33 @@ def _endless(trainer: Trainer, examples: Examples) -> Iterator[tuple[Array, Labe
 @contextlib.contextmanager
 def _clocks(trainer: Trainer, lap: Callable[[Place], None]) -> Iterator[None]:
     """For a while, let every operation of a step end with a look at the clock."""
-    clocked: list[tuple[object, str]] = []
+    clocked: list[tuple[object, str, object]] = []  # with what stood in the class's place before
 
-    def clock(owner: object, operation: str, place: Place) -> None:
-        setattr(owner, operation, _then_lap(getattr(owner, operation), lap, place))
-        clocked.append((owner, operation))
+    def clock(owner: object, operation: str, with_clock: Callable[..., Any], place: Place) -> None:
+        clocked.append((owner, operation, vars(owner).get(operation)))
+        setattr(owner, operation, with_clock(getattr(owner, operation), lap, place))
 
     network = trainer.network
     with_parameters = {name.partition(".")[0] for name in network.named(network.params)}
     for name, layer in zip(network.names, network.layers, strict=True):
         trained = name in with_parameters
-        clock(layer, "forward", Place("forward", name))
-        clock(layer, "backward", Place("backward", name, "inputs" if trained else None))
+        clock(layer, "forward", _then_lap, Place("forward", name))
+        clock(layer, "backward", _then_lap, Place("backward", name, "inputs" if trained else None))
         if trained:
-            clock(layer, "backward_params", Place("backward", name, "params"))
-    clock(trainer.criterion, "forward", LOSS)
-    clock(trainer.criterion, "backward", LOSS_GRADIENT)
-    clock(trainer.optimizer, "step", OPTIMIZER)
+            clock(layer, "backward_params", _then_lap, Place("backward", name, "params"))
+    clock(trainer.criterion, "forward", _then_lap, LOSS)
+    clock(trainer.criterion, "backward", _then_lap, LOSS_GRADIENT)
+    clock(trainer.optimizer, "step", _then_lap, OPTIMIZER)
     if trainer.augmenter is not None:  # the images have been gathered when it is called
-        trainer.augmenter.distort = _after_lap(trainer.augmenter.distort, lap, DATA)  # type: ignore[method-assign]
-        clocked.append((trainer.augmenter, "distort"))
+        clock(trainer.augmenter, "distort", _after_lap, DATA)
     try:
         yield
     finally:
-        for owner, operation in clocked:
-            delattr(owner, operation)  # the class's own is seen again
+        for owner, operation, before in reversed(clocked):
+            if before is None:
+                delattr(owner, operation)  # the class's own is seen again
+            else:
+                setattr(owner, operation, before)
 
 
 def _then_lap(operation: Callable[..., T], lap: Callable[[Place], None], place: Place) -> Callable[..., T]:
