@@ -1,27 +1,39 @@
+"""Augmentation: it looks up every pixel where it should, moves none too far, and repeats with its generator."""
+
 import math
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nnctl.data.augment import GROUP, PART, STEPS, Deformation, Deformer, elastic_fields, source_positions
+from nnctl.data.augment import GROUP, PART, STEPS, Augmentation, Augmenter, elastic_fields, source_positions
 
-STILL = Deformation(rotation=0, scale=0, shear=0, shift=0)
-ALL = Deformation(rotation=12, scale=0.1, shear=0.15, shift=1.5, alpha=1.2, sigma=3)
+STILL = Augmentation(rotation=0, scale=0, shear=0, shift=0)
+ALL = Augmentation(rotation=12, scale=0.1, shear=0.15, shift=1.5, alpha=1.2, sigma=3)
 
 
 def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
 
 
-def deformed(images: NDArray[np.uint8], deformation: Deformation, seed: int = 5) -> NDArray[np.float32]:
-    pixels = Deformer(deformation, np.random.default_rng(seed), len(images))(images)
+def augmenter_of(
+    augmentation: Augmentation, batch_size: int, dtype: type[np.floating] = np.float32, seed: int = 5
+) -> Augmenter:
+    augmenter = Augmenter(augmentation, batch_size, dtype)
+    augmenter.rng = np.random.default_rng(seed)
+    return augmenter
+
+
+def distorted(images: NDArray[np.uint8], augmentation: Augmentation, seed: int = 5) -> NDArray[np.float32]:
+    pixels = augmenter_of(augmentation, len(images), seed=seed).distort(images)
     return pixels.reshape(images.shape).astype(np.float32)
 
 
-def positions(groups: int, deformation: Deformation, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def positions(
+    groups: int, augmentation: Augmentation, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows and columns in pixels, (784, G) each."""
-    rows, columns = source_positions(groups, deformation, np.random.default_rng(seed)).astype(np.float64) / STEPS
+    rows, columns = source_positions(groups, augmentation, np.random.default_rng(seed)).astype(np.float64) / STEPS
     return rows, columns
 
 
@@ -37,11 +49,11 @@ def slow_lookup(image: NDArray[np.uint8], row: float, column: float) -> float:
 
 
 @pytest.mark.parametrize("count", [1, GROUP, 2 * GROUP + 3, PART, PART + 9])
-def test_deforming_equals_looking_up_every_pixel_by_itself(count: int) -> None:
+def test_distort_equals_looking_up_every_pixel_by_itself(count: int) -> None:
     images = pictures(count)
     rng = np.random.default_rng(5)
     parts = [source_positions(PART // GROUP, ALL, rng) for _ in range(-(-count // PART))]
-    result = deformed(images, ALL, seed=5)
+    result = distorted(images, ALL, seed=5)
     for i in range(count):
         rows, columns = parts[i // PART]
         group = i % PART // GROUP
@@ -50,71 +62,79 @@ def test_deforming_equals_looking_up_every_pixel_by_itself(count: int) -> None:
             assert result[i].ravel()[pixel] == pytest.approx(expected, abs=0.51 / 255)  # rounded to a grey level
 
 
-def test_no_deformation_leaves_every_pixel() -> None:
+def test_distort_by_nothing_leaves_every_pixel() -> None:
     images = pictures(PART + 11)
-    np.testing.assert_array_equal(deformed(images, STILL), images.astype(np.float32) / 255)
+    np.testing.assert_array_equal(distorted(images, STILL), images.astype(np.float32) / 255)
 
 
-def test_the_brightest_and_the_darkest_stay_so() -> None:
+def test_distort_leaves_black_and_white_images_as_they_are() -> None:
     for level in (0, 255):
-        result = deformed(np.full((16, 28, 28), level, np.uint8), ALL)
+        result = distorted(np.full((16, 28, 28), level, np.uint8), ALL)
         assert (result == level / 255).all()
 
 
-def test_the_same_generator_deforms_alike_and_another_differently() -> None:
-    first, again, other = (deformed(pictures(16), ALL, seed) for seed in (1, 1, 2))
+def test_distort_gives_the_same_for_the_same_seed_and_else_for_another() -> None:
+    first, again, other = (distorted(pictures(16), ALL, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
 
 
-def test_images_of_one_group_move_together_and_those_of_another_do_not() -> None:
-    result = deformed(np.repeat(pictures(1), 2 * GROUP, axis=0), ALL)
+def test_distort_draws_anew_each_time_from_the_generator_that_was_set() -> None:
+    augmenter, images = augmenter_of(ALL, 16), pictures(16)
+    first, second = augmenter.distort(images).copy(), augmenter.distort(images).copy()
+    assert np.abs(first - second).max() > 0.1
+    augmenter.rng = np.random.default_rng(5)
+    np.testing.assert_array_equal(augmenter.distort(images), first)
+
+
+def test_distort_moves_images_of_a_group_together_and_those_of_another_differently() -> None:
+    result = distorted(np.repeat(pictures(1), 2 * GROUP, axis=0), ALL)
     np.testing.assert_array_equal(result[0], result[GROUP - 1])
     assert np.abs(result[0] - result[GROUP]).max() > 0.1
 
 
-def test_a_short_batch_leaves_nothing_of_the_one_before() -> None:
-    deformer = Deformer(STILL, np.random.default_rng(0), 20)
-    deformer(pictures(20))
+def test_distort_leaves_nothing_of_a_longer_batch_before() -> None:
+    augmenter = augmenter_of(STILL, 20)
+    augmenter.distort(pictures(20))
     short = pictures(3, seed=1)
-    np.testing.assert_array_equal(deformer(short).reshape(3, 28, 28), short.astype(np.float32) / 255)
+    np.testing.assert_array_equal(augmenter.distort(short).reshape(3, 28, 28), short.astype(np.float32) / 255)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_pixels_come_as_rows_of_the_type_asked_for(dtype: type) -> None:
-    pixels = Deformer(ALL, np.random.default_rng(0), 9, dtype)(pictures(9))
+def test_distort_returns_rows_of_the_type_asked_for(dtype: type[np.floating]) -> None:
+    pixels = augmenter_of(ALL, 9, dtype).distort(pictures(9))
     assert (pixels.shape, pixels.dtype) == ((9, 784), dtype)
 
 
 @pytest.mark.parametrize(
-    ("deformation", "movement"),
+    ("augmentation", "movement"),
     [
-        (Deformation(rotation=30, scale=0, shear=0, shift=0), 13.5 * math.sqrt(2) * 2 * math.sin(math.radians(15))),
-        (Deformation(rotation=0, scale=0.2, shear=0, shift=0), 13.5 * 0.2 * math.sqrt(2)),
-        (Deformation(rotation=0, scale=0, shear=0.2, shift=0), 13.5 * 0.2),
-        (Deformation(rotation=0, scale=0, shear=0, shift=2), 2 * math.sqrt(2)),
+        (Augmentation(rotation=30, scale=0, shear=0, shift=0), 13.5 * math.sqrt(2) * 2 * math.sin(math.radians(15))),
+        (Augmentation(rotation=0, scale=0.2, shear=0, shift=0), 13.5 * 0.2 * math.sqrt(2)),
+        (Augmentation(rotation=0, scale=0, shear=0.2, shift=0), 13.5 * 0.2),
+        (Augmentation(rotation=0, scale=0, shear=0, shift=2), 2 * math.sqrt(2)),
     ],
     ids=["rotation", "scale", "shear", "shift"],
 )
-def test_no_pixel_comes_from_further_away_than_asked_for(deformation: Deformation, movement: float) -> None:
-    rows, columns = positions(500, deformation)
+def test_source_positions_lie_no_further_away_than_asked_for(augmentation: Augmentation, movement: float) -> None:
+    rows, columns = positions(500, augmentation)
     y, x = np.indices((28, 28)).reshape(2, 784, 1)
     distance = np.hypot(rows - y, columns - x)
     assert distance.max() <= movement + math.sqrt(2) / STEPS
     assert distance.max() > 0.7 * movement  # and the range is used
 
 
-def test_a_rotation_keeps_the_distances_from_the_middle() -> None:
-    rows, columns = positions(9, Deformation(rotation=20, scale=0, shear=0, shift=0))
+def test_source_positions_of_a_rotation_keep_the_distances_from_the_middle() -> None:
+    rows, columns = positions(9, Augmentation(rotation=20, scale=0, shear=0, shift=0))
     y, x = (np.indices((28, 28)) - 13.5).reshape(2, 784, 1)
     inner = np.hypot(y, x)[:, 0] < 9  # no corner is cut here
     distance = np.hypot(rows - 13.5, columns - 13.5)
     np.testing.assert_allclose(distance[inner], np.broadcast_to(np.hypot(y, x), distance.shape)[inner], atol=1 / STEPS)
 
 
-def test_an_elastic_field_has_the_size_and_the_smoothness_asked_for() -> None:
+def test_elastic_fields_have_the_size_and_the_smoothness_asked_for() -> None:
     fields = {
-        sigma: elastic_fields(40, Deformation(0, 0, 0, 0, alpha=1.7, sigma=sigma), np.random.default_rng(2))
+        sigma: elastic_fields(40, Augmentation(0, 0, 0, 0, alpha=1.7, sigma=sigma), np.random.default_rng(2))
         for sigma in (1.0, 4.0)
     }
     for field in fields.values():
@@ -124,9 +144,9 @@ def test_an_elastic_field_has_the_size_and_the_smoothness_asked_for() -> None:
 
 
 @pytest.mark.parametrize("sigma", [1.5, 3.0, 4.0])
-def test_an_elastic_field_is_like_one_smoothed_pixel_by_pixel(sigma: float) -> None:
+def test_elastic_fields_are_like_fields_smoothed_pixel_by_pixel(sigma: float) -> None:
     count = 4000
-    fields = elastic_fields(count, Deformation(0, 0, 0, 0, alpha=1, sigma=sigma), np.random.default_rng(3))
+    fields = elastic_fields(count, Augmentation(0, 0, 0, 0, alpha=1, sigma=sigma), np.random.default_rng(3))
     distance = np.subtract.outer(np.arange(28), np.arange(28))
     gaussian = np.exp(-((distance / sigma) ** 2) / 2)
     plain = gaussian @ np.random.default_rng(4).uniform(-1, 1, (2 * count, 28, 28)) @ gaussian
@@ -142,17 +162,17 @@ def test_an_elastic_field_is_like_one_smoothed_pixel_by_pixel(sigma: float) -> N
     np.testing.assert_allclose(ours, theirs, rtol=0.06)
 
 
-def test_positions_stay_inside_the_image() -> None:
-    wild = Deformation(rotation=180, scale=0.9, shear=2, shift=28, alpha=28, sigma=2)
+def test_source_positions_stay_inside_the_image() -> None:
+    wild = Augmentation(rotation=180, scale=0.9, shear=2, shift=28, alpha=28, sigma=2)
     for found in positions(50, wild):
         assert found.min() == 0
         assert found.max() == 27
 
 
-def test_a_digit_keeps_its_ink() -> None:
+def test_distort_keeps_the_ink_of_a_digit() -> None:
     images = np.zeros((8, 28, 28), np.uint8)
     images[:, 8:20, 12:16] = 255
-    result = deformed(images, Deformation(rotation=10, scale=0, shear=0.1, shift=1))
+    result = distorted(images, Augmentation(rotation=10, scale=0, shear=0.1, shift=1))
     assert result.sum() == pytest.approx(8 * 12 * 4, rel=0.02)
     assert result.min() >= 0
     assert result.max() <= 1

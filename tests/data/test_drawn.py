@@ -2,13 +2,14 @@
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnctl.data import drawn, synthetic
-from nnctl.data.cache import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
-from nnctl.data.datasets import load
+from nnctl.data.catalog import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from nnctl.data.datasets import Dataset, Warn, load_dataset
 
 PARTS = ((TRAIN_IMAGES, TRAIN_LABELS, 20, 0), (TEST_IMAGES, TEST_LABELS, 10, 1))
 
@@ -28,17 +29,21 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return calls
 
 
-def test_digits_are_drawn_once(drawings, tmp_path):
-    first, second = load("synthetic", tmp_path), load("synthetic", tmp_path)
+def load(directory: Path, warn: Warn | None = None) -> Dataset:
+    return load_dataset("synthetic", directory, validation=0, warn=warn)
+
+
+def test_drawn_digits_are_drawn_once(drawings, tmp_path):
+    first, second = load(tmp_path), load(tmp_path)
     assert drawings == [(20, 0), (10, 1)]
     np.testing.assert_array_equal(first.train.images, second.train.images)
     np.testing.assert_array_equal(first.test.labels, second.test.labels)
     assert first.sha256 == second.sha256
 
 
-def test_they_are_what_the_generator_draws(tmp_path):
-    load("synthetic", tmp_path)
-    dataset = load("synthetic", tmp_path)
+def test_drawn_digits_are_what_the_generator_draws(tmp_path):
+    load(tmp_path)
+    dataset = load(tmp_path)
     images, labels = synthetic.draw(10, 1)
     np.testing.assert_array_equal(dataset.test.images, images)
     np.testing.assert_array_equal(dataset.test.labels, labels)
@@ -47,8 +52,8 @@ def test_they_are_what_the_generator_draws(tmp_path):
 
 @pytest.mark.parametrize("name", [*drawn.NAMES, drawn.MANIFEST])
 @pytest.mark.parametrize("harm", ["removed", "emptied", "changed", "made a folder"])
-def test_anything_off_has_them_drawn_anew(name, harm, drawings, tmp_path):
-    good = load("synthetic", tmp_path)
+def test_drawn_digits_are_drawn_anew_if_anything_is_wrong(name, harm, drawings, tmp_path):
+    good = load(tmp_path)
     path = tmp_path / "synthetic" / name
     data = bytearray(path.read_bytes())
     path.unlink()
@@ -59,30 +64,30 @@ def test_anything_off_has_them_drawn_anew(name, harm, drawings, tmp_path):
         path.write_bytes(data)
     elif harm == "made a folder":
         path.mkdir()
-    again = load("synthetic", tmp_path)
+    again = load(tmp_path)
     assert len(drawings) == 4
     np.testing.assert_array_equal(again.train.images, good.train.images)
     if harm != "made a folder":
-        load("synthetic", tmp_path)
+        load(tmp_path)
         assert len(drawings) == 4  # and kept again
 
 
-def test_digits_of_another_version_are_drawn_anew(drawings, tmp_path, monkeypatch):
-    load("synthetic", tmp_path)
+def test_drawn_digits_of_another_version_are_drawn_anew(drawings, tmp_path, monkeypatch):
+    load(tmp_path)
     monkeypatch.setattr(drawn, "VERSION", drawn.VERSION + 1)
-    load("synthetic", tmp_path)
+    load(tmp_path)
     assert len(drawings) == 4
 
 
-def test_a_folder_that_cannot_be_written_to_is_only_a_warning(tmp_path):
+def test_drawn_digits_only_warn_of_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "synthetic").touch()
     warnings: list[str] = []
-    assert load("synthetic", tmp_path, warn=warnings.append).train.images.shape == (20, 28, 28)
+    assert load(tmp_path, warn=warnings.append).train.images.shape == (20, 28, 28)
     assert len(warnings) == 1
     assert "could not be kept for next time" in warnings[0]
 
 
-def test_a_full_disk_leaves_no_digits_that_would_be_trusted(drawings, tmp_path, monkeypatch):
+def test_drawn_digits_are_not_trusted_after_a_full_disk(drawings, tmp_path, monkeypatch):
     sync, calls = os.fsync, iter(range(100))
 
     def full(descriptor: int) -> None:
@@ -92,10 +97,10 @@ def test_a_full_disk_leaves_no_digits_that_would_be_trusted(drawings, tmp_path, 
 
     monkeypatch.setattr(os, "fsync", full)
     warnings: list[str] = []
-    load("synthetic", tmp_path, warn=warnings.append)
+    load(tmp_path, warn=warnings.append)
     assert "No space left on device" in warnings[0]
     assert drawn.read(tmp_path / "synthetic") is None
     assert [report.status for report in drawn.verify(tmp_path / "synthetic")].count("ok") == 0
-    load("synthetic", tmp_path)
+    load(tmp_path)
     assert len(drawings) == 4
     assert drawn.read(tmp_path / "synthetic") is not None

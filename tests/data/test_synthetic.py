@@ -32,21 +32,21 @@ def centres_of_mass(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.stack([images.sum(axis=2) @ place / mass, images.sum(axis=1) @ place / mass], axis=1)
 
 
-def test_images_and_labels_have_mnists_shapes_and_types(drawing: Drawing) -> None:
+def test_draw_gives_mnists_shapes_and_types(drawing: Drawing) -> None:
     images, labels = drawing
     assert (images.shape, images.dtype) == ((3000, 28, 28), np.uint8)
     assert (labels.shape, labels.dtype) == ((3000,), np.uint8)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_any_count_can_be_drawn(count: int) -> None:
+def test_draw_takes_any_count(count: int) -> None:
     images, labels = draw(count, seed=0)
     assert images.shape == (count, 28, 28)
     assert labels.shape == (count,)
     assert all(image.max() == 255 for image in images)
 
 
-def test_all_digits_are_equally_common_and_shuffled(drawing: Drawing) -> None:
+def test_draw_makes_all_digits_equally_common_and_shuffled(drawing: Drawing) -> None:
     _, labels = drawing
     assert np.bincount(labels).tolist() == [300] * 10
     # 300 shuffled labels leave each digit out with a chance of about 1e-14
@@ -55,24 +55,24 @@ def test_all_digits_are_equally_common_and_shuffled(drawing: Drawing) -> None:
     assert 0.07 < equal_neighbours < 0.13
 
 
-def test_a_count_that_ten_does_not_divide_differs_by_one_at_most() -> None:
+def test_draw_differs_by_one_at_most_where_ten_does_not_divide_the_count() -> None:
     counts = np.bincount(draw(107, seed=0)[1], minlength=10)
     assert counts.sum() == 107
     assert np.ptp(counts) == 1
 
 
-def test_the_same_seed_draws_the_same_bytes(drawing: Drawing) -> None:
+def test_draw_repeats_to_the_byte_with_the_same_seed(drawing: Drawing) -> None:
     assert digest(*draw(3000, seed=1)) == digest(*drawing)
 
 
-def test_another_seed_draws_other_digits(drawing: Drawing) -> None:
+def test_draw_gives_other_digits_with_another_seed(drawing: Drawing) -> None:
     images, labels = draw(3000, seed=2)
     assert (labels != drawing[1]).any()
     known = {image.tobytes() for image in drawing[0]}
     assert not any(image.tobytes() in known for image in images)
 
 
-def test_the_bytes_do_not_depend_on_the_blas_kernel_or_its_threads(drawing: Drawing) -> None:
+def test_draw_gives_bytes_that_do_not_depend_on_the_blas_kernel_or_its_threads(drawing: Drawing) -> None:
     program = (
         "import hashlib; from nnctl.data.synthetic import draw; images, labels = draw(3000, seed=1); "
         "print(hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest())"
@@ -84,34 +84,34 @@ def test_the_bytes_do_not_depend_on_the_blas_kernel_or_its_threads(drawing: Draw
 
 
 @pytest.mark.parametrize("stroke", [way for skeleton in synthetic.SKELETONS for way in skeleton.strokes.split("|")])
-def test_the_number_of_samples_does_not_hang_on_the_last_bit_of_a_length(stroke: str) -> None:
+def test_skeletons_have_numbers_of_samples_that_do_not_depend_on_the_last_bit_of_a_length(stroke: str) -> None:
     points = np.array([point.split(",") for point in stroke.split()], float) / 100
     samples = synthetic.DENSITY * np.linalg.norm(np.diff(points, axis=0), axis=1)
     assert np.abs(samples % 1 - 0.5).min() > 1e-9
 
 
-def test_a_digit_fills_a_box_of_20_pixels_and_no_more(drawing: Drawing) -> None:
+def test_draw_fills_a_box_of_20_pixels_and_no_more(drawing: Drawing) -> None:
     for image in drawing[0]:
         height = np.ptp(np.flatnonzero(image.any(axis=1))) + 1
         width = np.ptp(np.flatnonzero(image.any(axis=0))) + 1
         assert max(height, width) in (19, 20)
 
 
-def test_the_aspect_ratio_is_kept_so_a_one_is_narrower_than_a_zero(drawing: Drawing) -> None:
+def test_draw_keeps_the_aspect_ratio_so_a_one_is_narrower_than_a_zero(drawing: Drawing) -> None:
     images, labels = drawing
     widths = [np.mean(images[labels == digit].any(axis=1).sum(axis=1)) for digit in (0, 1)]
     assert widths[0] > 14
     assert widths[1] < 12
 
 
-def test_the_centre_of_mass_is_in_the_middle_to_half_a_pixel(drawing: Drawing) -> None:
+def test_draw_puts_the_centre_of_mass_in_the_middle_to_half_a_pixel(drawing: Drawing) -> None:
     distance = np.abs(centres_of_mass(drawing[0]) - 14).max(axis=1)
     # the box must stay inside the image: a very lopsided digit cannot move far enough
     assert np.mean(distance < 0.51) > 0.99
     assert distance.max() < 2
 
 
-def test_ink_is_bright_paper_is_black_and_edges_are_grey(drawing: Drawing) -> None:
+def test_draw_makes_ink_bright_paper_black_and_edges_grey(drawing: Drawing) -> None:
     images, _ = drawing
     assert (images[:, :2] == 0).mean() > 0.99
     assert 30 < images.mean() < 38  # MNIST: 33.3
@@ -121,7 +121,7 @@ def test_ink_is_bright_paper_is_black_and_edges_are_grey(drawing: Drawing) -> No
     assert images.max(axis=(1, 2)).min() > 200
 
 
-def test_a_classifier_that_knows_one_drawing_reads_another(drawing: Drawing) -> None:
+def test_draw_makes_digits_that_a_classifier_of_another_drawing_reads(drawing: Drawing) -> None:
     images, labels = drawing
     rows = images.reshape(-1, 784).astype(float)
     centroids = np.stack([rows[labels == digit].mean(axis=0) for digit in range(10)])  # (10, 784)
@@ -132,7 +132,7 @@ def test_a_classifier_that_knows_one_drawing_reads_another(drawing: Drawing) -> 
 
 
 @pytest.mark.parametrize("digit", range(10))
-def test_no_two_digits_look_alike(drawing: Drawing, digit: int) -> None:
+def test_draw_makes_no_two_digits_alike(drawing: Drawing, digit: int) -> None:
     images, labels = drawing
     rows = images[labels == digit][:100].reshape(-1, 784).astype(float)
     differences = np.abs(rows[:, None] - rows).mean(axis=2)[np.triu_indices(100, k=1)]  # grey levels per pixel
@@ -140,7 +140,7 @@ def test_no_two_digits_look_alike(drawing: Drawing, digit: int) -> None:
     assert differences.mean() > (14 if digit == 1 else 25)
 
 
-def test_every_digit_has_several_skeletons_and_each_draws_ink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skeletons_are_several_for_every_digit_and_each_draws_ink(monkeypatch: pytest.MonkeyPatch) -> None:
     skeletons = synthetic.SKELETONS
     assert np.bincount([skeleton.digit for skeleton in skeletons]).min() >= 3
     for skeleton in skeletons:
@@ -149,7 +149,7 @@ def test_every_digit_has_several_skeletons_and_each_draws_ink(monkeypatch: pytes
         assert (images.mean(axis=(1, 2)) > 5).all()
 
 
-def test_heavier_skeletons_are_drawn_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skeletons_of_more_weight_are_drawn_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     bar, square = "0,0 0,50 0,100", "0,0 100,0 | 100,0 100,100 | 100,100 0,100 | 0,100 0,0"
     skeletons = [Skeleton(digit, weight, way) for digit in range(10) for weight, way in ((1, bar), (3, square))]
     monkeypatch.setattr(synthetic, "SKELETONS", tuple(skeletons))
@@ -160,14 +160,14 @@ def test_heavier_skeletons_are_drawn_more_often(monkeypatch: pytest.MonkeyPatch)
     assert 0.65 < squares < 0.85
 
 
-def test_the_pen_passes_through_every_point_of_the_skeleton() -> None:
+def test_pen_passes_through_every_point_of_the_skeleton() -> None:
     pen = Pen(Skeleton(7, 1, "0,10 40,0 70,5 | 70,5 30,100"))
     curve = pen.curve @ pen.points
     for point in ((0, 0.1), (0.4, 0), (0.7, 0.05), (0.3, 1)):
         assert np.linalg.norm(curve - point, axis=1).min() < 1e-12
 
 
-def test_strokes_that_share_a_point_stay_joined_when_the_hand_trembles() -> None:
+def test_pen_keeps_strokes_joined_that_share_a_point() -> None:
     pen = Pen(Skeleton(7, 1, "0,0 70,0 | 70,0 30,100"))
     (lift,) = np.flatnonzero(~pen.down)
     curves = pen.sample(50, np.random.default_rng(0))
@@ -175,7 +175,7 @@ def test_strokes_that_share_a_point_stay_joined_when_the_hand_trembles() -> None
     assert np.ptp(curves[:, lift], axis=0).min() > 0.05
 
 
-def test_a_lifted_pen_leaves_no_ink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pen_leaves_no_ink_while_it_is_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
     two_bars = "0,0 0,100 | 100,0 100,100"
     monkeypatch.setattr(synthetic, "SKELETONS", tuple(Skeleton(digit, 1, two_bars) for digit in range(10)))
     images, _ = draw(200, seed=0)
