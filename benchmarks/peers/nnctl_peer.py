@@ -1,4 +1,4 @@
-"""nnctl, through its own training loop, with nothing saved and no images deformed."""
+"""nnctl, through its own training loop, with nothing saved and no images augmented."""
 
 from __future__ import annotations
 
@@ -36,27 +36,26 @@ class Nnctl:
 
     def __init__(self, task: Task) -> None:
         blas.configure(task.threads)
-        blas.check_kernel()
         from nnctl import build, config, train
-        from nnctl.data import datasets
-        from nnctl.data.examples import Examples, split
+        from nnctl.cli.options import check_kernel
+        from nnctl.data import load_dataset
 
+        check_kernel()
         endless = ["train.epochs=100000"] if task.schedule == "constant" else []
         resolved = config.load(None, [*settings(task), *endless], environ={}).config
-        data = datasets.load("mnist", task.data_dir, offline=True)
-        examples, nothing = split(Examples(data.train_images, data.train_labels), 0, task.images)
+        data = load_dataset("mnist", task.data_dir, validation=0, limit=task.images, offline=True)
         blas_report = blas.report()
         self.version = f"nnctl {__version__} ({blas_report['kernel'] or blas_report['library']})"
-        self.plan = build.plan(resolved, len(examples))
-        self.test_set = Examples(data.test_images, data.test_labels)
-        self.epochs = train.fit(train.Training(self.plan), examples, nothing, save=lambda *_: None)
+        self.trainer = build.trainer(resolved, len(data.train))
+        self.test_set = data.test
+        self.epochs = self.trainer.fit(data.train, epochs=resolved.train.epochs)
         self.evaluate = train.evaluate
 
     def epoch(self) -> None:
         next(self.epochs)
 
     def accuracy(self) -> float:
-        return float(self.evaluate(self.plan.network, self.plan.criterion, self.test_set).accuracy)
+        return float(self.evaluate(self.trainer.network, self.test_set, self.trainer.criterion).accuracy)
 
 
 if __name__ == "__main__":
