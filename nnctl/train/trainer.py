@@ -17,6 +17,7 @@ from nnctl.errors import ArgumentError, DivergedError
 from nnctl.nn import kernels
 from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.checks import copy_arrays
+from nnctl.nn.layers import Layer
 from nnctl.nn.losses import Loss, SoftmaxCrossEntropy
 from nnctl.nn.network import Network, Workspace
 from nnctl.nn.optimizers import Optimizer
@@ -63,11 +64,15 @@ class Trainer:
         seed: int = 0,
         threads: int | Literal["auto"] | None = "auto",
     ) -> None:
-        _check_parts(network, optimizer, schedule, batch_size, threads)
+        criterion = SoftmaxCrossEntropy() if criterion is None else criterion
+        _check_parts(network, optimizer, schedule, criterion)
+        _check_whole("batch_size", batch_size, 1)
+        if threads not in ("auto", None):
+            _check_whole("threads", threads, 1)
         self.network = network
         self.optimizer = optimizer
         self.schedule = schedule
-        self.criterion = criterion or SoftmaxCrossEntropy()
+        self.criterion = criterion
         self.batch_size = batch_size
         self.patience = patience
         self.seed = seed
@@ -240,17 +245,18 @@ class Trainer:
         return None if self.threads is None else kernels.choose_threads(self.threads, product)
 
 
-def _check_parts(network: object, optimizer: object, schedule: object, batch_size: object, threads: object) -> None:
+def _check_parts(network: object, optimizer: object, schedule: object, criterion: object) -> None:
     if not isinstance(network, Network):
         raise ArgumentError(f"a Trainer trains a Network, not a {type(network).__name__}")
     state = getattr(optimizer, "state", None)
     if not isinstance(state, dict) or any(array.shape != network.params.shape for array in state.values()):
         raise ArgumentError("the optimizer is not one of this network", "write SGD(network.params)")
-    if not callable(schedule):
-        raise ArgumentError(f"{schedule!r:.40} is not a schedule", "write Constant(0.1) for the same rate throughout")
-    _check_whole("batch_size", batch_size, 1)
-    if threads not in ("auto", None):
-        _check_whole("threads", threads, 1)
+    if isinstance(schedule, type) or not callable(schedule):
+        what = f"a schedule gives the learning rate of a step; {schedule!r:.60} does not"
+        raise ArgumentError(what, "write Constant(0.1)")
+    if not isinstance(getattr(criterion, "output", None), Layer):
+        what = f"a loss compares outputs with labels; {criterion!r:.60} does not"
+        raise ArgumentError(what, "write SoftmaxCrossEntropy()")
 
 
 def _check_whole(name: str, value: object, least: int) -> None:
