@@ -299,9 +299,10 @@ def test_trainer_optimizer_has_the_settings_of_its_section(overrides, kind, expe
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_the_smallest_epsilon_divides_nothing_by_zero(name):
     smallest = ("optimizer.epsilon=1e-30", f"optimizer.beta2={math.nextafter(1, 0)!r}")
-    plan = build.plan(configured("network.hidden=[]", f"optimizer.name={name}", *smallest), 10)
-    plan.optimizer.step(plan.network.params, np.zeros_like(plan.network.params), 0.1)
-    assert np.isfinite(plan.network.params).all()
+    trainer = build.trainer(configured("network.hidden=[]", f"optimizer.name={name}", *smallest), 10)
+    params = trainer.network.params
+    trainer.optimizer.step(params, np.zeros_like(params), 0.1)
+    assert np.isfinite(params).all()
 
 
 def rates(*overrides: str, images: int = 100, steps: int = 40) -> list[float]:

@@ -31,3 +31,19 @@ def test_processor_is_the_model_that_linux_names_or_what_python_knows(monkeypatc
     monkeypatch.setattr(blas, "cpuinfo", lambda _: "")
     monkeypatch.setattr(platform, "processor", lambda: "")
     assert environment.processor() == platform.machine()
+
+
+class Wrong(np.ndarray):
+    """A matrix whose products are wrong in one number."""
+
+    def __matmul__(self, other):
+        product = np.asarray(self) @ other
+        product[-1, -1] += 0.01
+        return product
+
+
+def test_products_are_right_compares_a_product_with_a_plain_loop(monkeypatch):
+    assert environment.products_are_right()
+    linspace = np.linspace
+    monkeypatch.setattr(np, "linspace", lambda *args, **settings: linspace(*args, **settings).view(Wrong))
+    assert not environment.products_are_right()

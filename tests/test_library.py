@@ -83,10 +83,10 @@ MOMENTUM = "write SGD(network.params)"
 @pytest.mark.parametrize(
     ("parts", "message", "hint"),
     [
-        ((None, SGD(NETWORK.params), Constant(0.1)), "a Trainer trains a Network, not None", ""),
+        ((None, SGD(NETWORK.params), Constant(0.1)), "a Trainer trains a Network, not a NoneType", ""),
         (
             ([Linear(784, 10)], SGD(NETWORK.params), Constant(0.1)),
-            "a Trainer trains a Network, not [Linear(784, 10)]",
+            "a Trainer trains a Network, not a list",
             "",
         ),
         ((NETWORK, Adam(OTHER.params), Constant(0.1)), "the optimizer is not one of this network", MOMENTUM),
@@ -124,7 +124,7 @@ def test_trainer_refuses_parts_that_do_not_fit(parts, message: str, hint: str) -
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "64", None])
 def test_trainer_refuses_a_batch_size_that_is_no_whole_number_from_1(batch_size) -> None:
-    with pytest.raises(ArgumentError, match="a batch has a whole number of images, at least 1, not"):
+    with pytest.raises(ArgumentError, match="batch_size is a whole number from 1, not"):
         Trainer(NETWORK, SGD(NETWORK.params), Constant(0.1), batch_size=batch_size)
 
 

@@ -35,8 +35,9 @@ def checked(params: object, optimizer: str) -> Array:
     """Return the vector that an optimizer is to move; raises ArgumentError if it is something else."""
     if isinstance(params, np.ndarray) and params.ndim == 1 and np.issubdtype(params.dtype, np.floating):
         return params
+    what = f"{params.shape} of {params.dtype}" if isinstance(params, np.ndarray) else f"a {type(params).__name__}"
     raise ArgumentError(
-        f"{optimizer} moves a vector of parameters, not a {type(params).__name__}",
+        f"{optimizer} moves a vector of parameters, not {what}",
         f"write {optimizer}(network.params); the learning rate belongs to the schedule",
     )
 

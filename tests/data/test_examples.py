@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnctl.data.examples import Examples, batches, split
+from nnctl.data.examples import Examples, batches, check_examples, split
 from nnctl.errors import ArgumentError, ConfigError
 
 N = 23
@@ -38,7 +38,7 @@ def test_split_with_a_limit_takes_the_first_images_and_leaves_validation_alone(l
 
 @pytest.mark.parametrize("validation", [N, N + 1, 1000])
 def test_split_refuses_a_validation_that_leaves_nothing_to_train_on(validation):
-    with pytest.raises(ConfigError, match=f"data.validation: {validation} of 23 training images leave none"):
+    with pytest.raises(ConfigError, match=f"data.validation: {validation} of 23 training images cannot be held out"):
         split(EXAMPLES, validation)
     assert len(split(EXAMPLES, N - 1)[0]) == 1
 
@@ -158,9 +158,9 @@ def test_examples_pixels_lie_between_0_and_1(dtype):
 
 def test_examples_check_passes_labels_below_the_number_of_classes():
     letters = Examples(IMAGES, np.array([0, 1, 2, 25]))
-    letters.check(26)
-    letters.check(100)
-    EXAMPLES.check(10)
+    check_examples(letters, 26)
+    check_examples(letters, 100)
+    check_examples(EXAMPLES, 10)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_examples_check_passes_labels_below_the_number_of_classes():
 )
 def test_examples_check_names_labels_that_the_network_has_no_output_for(labels, classes):
     with pytest.raises(ArgumentError) as caught:
-        Examples(IMAGES, labels).check(classes)
+        check_examples(Examples(IMAGES, labels), classes)
     assert caught.value.message == (
         f"the labels go from {min(labels)} to {max(labels)}, but the network has {classes} outputs"
     )
@@ -177,4 +177,4 @@ def test_examples_check_names_labels_that_the_network_has_no_output_for(labels, 
 
 def test_examples_check_refuses_none_at_all():
     with pytest.raises(ArgumentError, match="there are no examples"):
-        EXAMPLES[:0].check(10)
+        check_examples(EXAMPLES[:0], 10)

@@ -555,10 +555,10 @@ def test_network_refuses_layers_that_do_not_fit_each_other() -> None:
 @pytest.mark.parametrize(
     ("layers", "message", "hint"),
     [
-        ([Linear(784, 10), ReLU], f"relu1 is not a layer, but {ReLU!r}", "write ReLU()"),
-        ({"output": Softmax}, f"output is not a layer, but {Softmax!r}", "write Softmax()"),
-        ([Linear(784, 10), "relu"], "str1 is not a layer, but 'relu'", ""),
-        ([784, 128, 10], "int1 is not a layer, but 784", ""),
+        ([Linear(784, 10), ReLU], f"layer 2 of the network is not a layer, but {ReLU!r}", "write ReLU()"),
+        ({"output": Softmax}, f"output of the network is not a layer, but {Softmax!r}", "write Softmax()"),
+        ([Linear(784, 10), "relu"], "layer 2 of the network is not a layer, but 'relu'", "Linear(784, 128) is one"),
+        ([784, 128, 10], "layer 1 of the network is not a layer, but 784", "Linear(784, 128) is one"),
         ("relu", "a network takes layers, as a list or by name, not a str", ""),
         (Linear(784, 10), "a network takes layers, as a list or by name, not a Linear", ""),
         (None, "a network takes layers, as a list or by name, not a NoneType", ""),

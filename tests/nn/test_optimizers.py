@@ -179,17 +179,17 @@ def test_optimizers_continue_from_their_state_and_step_count_alone(optimizer_of)
 @pytest.mark.parametrize(
     ("params", "shown"),
     [
-        (0.1, "float 0.1"),
-        ("x", "x"),
-        (None, "NoneType None"),
-        ([1.0, 2.0], "list [1.0, 2.0]"),
-        (np.ones((2, 1)), "ndarray array([[1.],"),
-        (np.ones(3, int), "ndarray array([1, 1, 1])"),
+        (0.1, "a float"),
+        ("x", "a str"),
+        (None, "a NoneType"),
+        ([1.0, 2.0], "a list"),
+        (np.ones((2, 1)), "(2, 1) of float64"),
+        (np.ones(3, int), "(3,) of int64"),
     ],
     ids=["a rate", "a text", "nothing", "a list", "a matrix", "integers"],
 )
 def test_optimizers_refuse_what_is_no_vector_of_parameters(kind: type[Adam], params, shown: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         kind(params)
-    assert caught.value.message.startswith(f"{kind.__name__} moves a vector of parameters, not {shown}")
+    assert caught.value.message == f"{kind.__name__} moves a vector of parameters, not {shown}"
     assert caught.value.hint == f"write {kind.__name__}(network.params); the learning rate belongs to the schedule"
