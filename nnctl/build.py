@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,25 +29,18 @@ IMAGE_SHAPE = (28, 28)
 CLASSES = 10
 
 
-def network(
-    hidden: Sequence[int],
-    activation: str,
-    output: Layer,
-    dropout: float = 0.0,
-    dtype: DTypeLike = np.float32,
-) -> Network:
+def network(described: Mapping[str, Any], output: Layer, dtype: DTypeLike = np.float32) -> Network:
     """A network of 28x28 pixels, hidden layers and ten outputs; its parameters are zero.
 
     Args:
-        hidden: the number of neurons of each hidden layer; none connects the pixels to the outputs.
-        activation: what follows each hidden layer, a name in ACTIVATIONS.
+        described: the section `network` of a configuration, as plain values; an older one may lack newer keys.
         output: turns the logits into what the network predicts.
-        dropout: the share of hidden neurons dropped while training.
         dtype: float32 to train, float64 to check gradients.
     """
     layers: dict[str, Layer] = {"flatten": Flatten()}
     inputs = math.prod(IMAGE_SHAPE)
-    for i, outputs in enumerate(hidden, start=1):
+    activation, dropout = described["activation"], described.get("dropout")
+    for i, outputs in enumerate(described["hidden"], start=1):
         layers[f"hidden{i}"] = Linear(inputs, outputs)
         layers[f"{activation}{i}"] = ACTIVATIONS[activation]()
         if dropout:
@@ -63,19 +56,9 @@ def sizes(hidden: Sequence[int]) -> str:
 
 
 def criterion(loss: str, output: str | None) -> Loss:
-    """The loss of a network with this output, the first that the loss knows by default.
-
-    Raises:
-        ConfigError: the loss cannot compare such outputs.
-    """
+    """The loss of a network with this output, the first that the loss knows by default."""
     losses = LOSSES[loss]
-    output = output or next(iter(losses))
-    if output not in losses:
-        raise ConfigError(
-            f"network.output: {output} does not go with loss {loss}, which compares {' or '.join(losses)} outputs",
-            f"choose network.output={next(iter(losses))}, or another loss",
-        )
-    return losses[output]()
+    return losses[output or next(iter(losses))]()
 
 
 def trainer(config: Config, images: int) -> Trainer:
@@ -84,13 +67,11 @@ def trainer(config: Config, images: int) -> Trainer:
     Raises:
         ConfigError: parts of the configuration do not go together.
     """
-    if config.train.patience is not None and not config.data.validation:
-        raise ConfigError(
-            "train.patience: waits for a better validation, but data.validation is 0", "hold some images out for it"
-        )
-    chosen, described = criterion(config.loss, config.network.output), config.network
-    built = network(described.hidden, described.activation, chosen.output, described.dropout)
-    built.initialize(INITIALIZERS[described.init], stream(config.seed, Purpose.WEIGHTS))
+    for path, what in config.conflicts():
+        raise ConfigError(f"{path}: {what}", "choose another")
+    chosen = criterion(config.loss, config.network.output)
+    built = network(config.network.model_dump(), chosen.output)
+    built.initialize(INITIALIZERS[config.network.init], stream(config.seed, Purpose.WEIGHTS))
     return Trainer(
         built,
         OPTIMIZERS[config.optimizer.name](built.params, **_settings(config.optimizer, "learning_rate")),

@@ -146,6 +146,6 @@ def _network(saved: Checkpoint) -> tuple[Network, Loss]:
     if size > sum(array.size for array in saved.state.params.values()):
         raise ArgumentError("the arrays are too small")
     criterion = build.criterion(saved.config["loss"], described.get("output"))
-    network = build.network(described["hidden"], described["activation"], criterion.output)
+    network = build.network({**described, "dropout": 0}, criterion.output)  # nothing is dropped in a prediction
     network.load(saved.state.params)
     return network, criterion

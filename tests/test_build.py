@@ -3,6 +3,7 @@
 import inspect
 import math
 import typing
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -52,25 +53,26 @@ def test_augmentation_is_built_for_every_name_but_none(name):
     assert (build.augmentation(configured(f"data.augment.name={name}")) is None) == (name == "none")
 
 
-def test_outputs_that_the_losses_know_first_are_those_that_the_configuration_implies():
-    assert {loss: next(iter(outputs)) for loss, outputs in LOSSES.items()} == models.OUTPUT_OF
+def test_outputs_that_a_loss_compares_are_those_that_the_configuration_allows_in_the_same_order():
+    assert {loss: tuple(outputs) for loss, outputs in LOSSES.items()} == models.OUTPUTS_OF
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("output", [None, *sorted(choices(models.NetworkConfig, "output"))])
 def test_criterion_has_the_output_that_was_asked_for_if_the_loss_compares_it(loss, output):
     kinds = {"softmax": Softmax, "sigmoid": Sigmoid, "linear": Identity}
-    known = LOSSES[loss]
-    if output is None or output in known:
-        assert type(build.criterion(loss, output).output) is kinds[output or models.OUTPUT_OF[loss]]
+    allowed = models.OUTPUTS_OF[loss]
+    asked = [f"loss={loss}", f"network.output={output or 'null'}"]
+    if output is None or output in allowed:
+        settings = configured(*asked)
+        assert type(build.criterion(loss, settings.network.output).output) is kinds[output or allowed[0]]
         return
     with pytest.raises(ConfigError) as caught:
-        build.criterion(loss, output)
-    outputs = " or ".join(known)
+        configured(*asked)
+    wanted = " or ".join(allowed)
     assert caught.value.message == (
-        f"network.output: {output} does not go with loss {loss}, which compares {outputs} outputs"
+        f"--set: network.output: {output} does not go with loss {loss}, which wants {wanted}"
     )
-    assert caught.value.hint == f"choose network.output={models.OUTPUT_OF[loss]}, or another loss"
 
 
 # Defaults that stand both in the library and in the configuration
@@ -133,16 +135,20 @@ def test_largest_product_of_the_configuration_is_that_of_the_network(overrides):
 # Networks
 
 
+def network_of(hidden: Sequence[int], activation: str, **others: float) -> Network:
+    return build.network({"hidden": hidden, "activation": activation, **others}, Softmax())
+
+
 def test_network_names_layers_after_what_they_do():
-    assert build.network([], "relu", Softmax()).names == ("flatten", "output")
-    assert build.network([5], "tanh", Softmax()).names == ("flatten", "hidden1", "tanh1", "output")
-    assert build.network([5, 3], "sigmoid", Sigmoid(), dropout=0.5).names == (
+    assert network_of([], "relu").names == ("flatten", "output")
+    assert network_of([5], "tanh").names == ("flatten", "hidden1", "tanh1", "output")
+    assert network_of([5, 3], "sigmoid", dropout=0.5).names == (
         *("flatten", "hidden1", "sigmoid1", "dropout1", "hidden2", "sigmoid2", "dropout2", "output"),
     )
 
 
 def test_network_parameters_have_the_names_and_shapes_that_checkpoints_promise():
-    network = build.network([16, 8], "relu", Softmax(), dropout=0.2)
+    network = network_of([16, 8], "relu", dropout=0.2)
     assert {name: view.shape for name, view in network.named(network.params).items()} == {
         "hidden1.weight": (784, 16),
         "hidden1.bias": (16,),
@@ -155,14 +161,14 @@ def test_network_parameters_have_the_names_and_shapes_that_checkpoints_promise()
 
 
 def test_network_dropout_has_the_rate_that_was_asked_for():
-    layers = build.network([4, 4], "relu", Softmax(), 0.3).layers
+    layers = network_of([4, 4], "relu", dropout=0.3).layers
     assert [layer.rate for layer in layers if isinstance(layer, Dropout)] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_network_has_the_output_and_the_type_that_were_asked_for(dtype):
     output = Identity()
-    network = build.network([4], "relu", output, dtype=dtype)
+    network = build.network({"hidden": [4], "activation": "relu"}, output, dtype)
     assert network.output is output
     assert network.params.dtype == dtype
 
@@ -170,7 +176,7 @@ def test_network_has_the_output_and_the_type_that_were_asked_for(dtype):
 @pytest.mark.parametrize(("hidden", "written"), [((), "784-10"), ((128,), "784-128-10"), ((16, 16), "784-16-16-10")])
 def test_sizes_are_written_as_people_write_them(hidden, written):
     assert build.sizes(hidden) == written
-    assert repr(build.network(hidden, "relu", Softmax())).startswith(f"Network {written}, ")
+    assert repr(network_of(hidden, "relu")).startswith(f"Network {written}, ")
 
 
 # Trainers

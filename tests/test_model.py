@@ -22,7 +22,7 @@ LAST = Path("last.npz")
 
 def saved(**network: Any) -> Checkpoint:
     """The checkpoint of a small trained network, whose configuration says what `network` says."""
-    built = build.network([4], "tanh", Softmax())
+    built = build.network({"hidden": [4], "activation": "tanh"}, Softmax())
     built.params[:] = np.arange(built.params.size)
     settings = {"hidden": [4], "activation": "tanh"} | network
     loss = settings.pop("loss", "cross_entropy")

@@ -161,7 +161,10 @@ def _resolve(layers: Sequence[Sequence[Entry]], mistakes: list[str], hint: str) 
     values |= {path: entry.value for path, entry in chosen.items()}
     paths = [path for path, models in FIELDS.items() if kinds.get(path.rpartition(".")[0], "") in models]
     origin = {path: chosen[path].where if path in chosen else "default" for path in paths}
-    return Resolved(Config.model_validate(_nested(values)), origin)
+    config = Config.model_validate(_nested(values))
+    if conflicts := [f"{origin[path]}: {path}: {what}" for path, what in config.conflicts()]:
+        raise collected(conflicts, hint)
+    return Resolved(config, origin)
 
 
 def _nested(values: Mapping[str, object]) -> dict[str, Any]:

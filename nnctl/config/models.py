@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 import typing
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PIXELS, CLASSES = 784, 10  # of every dataset
 
-OUTPUT_OF = {"cross_entropy": "softmax", "mse": "sigmoid"}
-"""What turns the logits into predictions where only the loss is given."""
+OUTPUTS_OF = {"cross_entropy": ("softmax", "sigmoid"), "mse": ("sigmoid", "softmax", "linear")}
+"""Each loss -> the outputs of the network that it can compare, first the one that it has where none is given."""
 
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, description="size of a step; the peak, where a schedule varies it")]
@@ -212,8 +213,16 @@ class Config(Section):
             network = network.model_dump()
         if not isinstance(network, dict) or network.get("output") is not None:
             return values
-        loss = values.get("loss", cls.model_fields["loss"].default)
-        return {**values, "network": {**network, "output": OUTPUT_OF.get(loss) if isinstance(loss, str) else None}}
+        loss = str(values.get("loss", cls.model_fields["loss"].default))
+        return {**values, "network": {**network, "output": next(iter(OUTPUTS_OF.get(loss, ())), None)}}
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Keys that do not go together: the dotted path of one, and what is wrong."""
+        if self.network.output not in OUTPUTS_OF[self.loss]:
+            outputs = " or ".join(OUTPUTS_OF[self.loss])
+            yield "network.output", f"{self.network.output} does not go with loss {self.loss}, which wants {outputs}"
+        if self.train.patience is not None and not self.data.validation:
+            yield "train.patience", "waits for a better validation, but data.validation is 0"
 
     @property
     def largest_product(self) -> tuple[int, int, int]:
