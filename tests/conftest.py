@@ -1,6 +1,7 @@
 """What every test may ask for: real MNIST, drawn digits, a trained network, and nnctl as users run it."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,8 +13,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from nnctl.data import datasets, load_dataset
-from nnctl.errors import NnctlError
+from nnctl.data import datasets
 from nnctl.model import Model
 from tests.support.files import ROOT, made_once
 from tests.support.process import Nnctl, run_nnctl
@@ -58,15 +58,30 @@ def nnctl(tmp_path: Path) -> Nnctl:
 
 @pytest.fixture(scope="session")
 def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with the real MNIST: fetched from $MNIST_MIRROR, or else the one in data/."""
+    """A data directory with the real MNIST: fetched from $MNIST_MIRROR, or else copied from data/."""
+
+    def gather(folder: Path) -> None:
+        if mirror:
+            datasets.fetch("mnist", folder, [mirror])
+            return
+        (folder / "mnist").mkdir()
+        data = ROOT / "data"
+        reports = datasets.verify("mnist", data) if data.is_dir() else []
+        if {report.status for report in reports} != {"ok"}:
+            pytest.skip("needs the real MNIST: run `nnctl data fetch`, or set MNIST_MIRROR to the URL of a mirror")
+        for report in reports:  # wherever they lie there
+            shutil.copy(report.path, folder / "mnist")
+
     mirror = os.environ.get("MNIST_MIRROR")  # of the tests alone, which are free of the program's own variables
-    if mirror:
-        return made_once(tmp_path_factory, "mnist", lambda folder: datasets.fetch("mnist", folder, [mirror]))
-    try:
-        load_dataset("mnist", ROOT / "data", offline=True)
-    except NnctlError:
-        pytest.skip("needs the real MNIST: run `nnctl data fetch` first, or set MNIST_MIRROR to the URL of a mirror")
-    return ROOT / "data"
+    return made_once(tmp_path_factory, "real", gather)
+
+
+@pytest.fixture(scope="session")
+def mnist_files(mnist_dir: Path) -> Path:
+    """The folder of the real MNIST's four files as they are published, which is gzipped."""
+    if len(list((mnist_dir / "mnist").glob("*.gz"))) < 4:
+        pytest.skip("needs the real MNIST as it is published: run `nnctl data fetch --force`")
+    return mnist_dir / "mnist"
 
 
 @pytest.fixture(scope="session")

@@ -313,13 +313,13 @@ def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
 
 
 @pytest.mark.mnist
-def test_swapped_files_of_mnist_are_recognised(cli: Cli, mnist_dir: Path) -> None:
+def test_swapped_files_of_mnist_are_recognised(cli: Cli, mnist_files: Path) -> None:
     swapped = dict(
         zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), (IMAGES, TEST_LABELS, TEST_IMAGES, LABELS), strict=True)
     )
     Path("d").mkdir()
     for name, origin in swapped.items():
-        shutil.copy(mnist_dir / "mnist" / origin, Path("d") / name)
+        shutil.copy(mnist_files / origin, Path("d") / name)
     check(cli(*MNIST.split()), 3, f"{LABELS} holds t10k-labels-idx1-ubyte of MNIST")
 
 

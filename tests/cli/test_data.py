@@ -54,10 +54,10 @@ def test_fetch_brings_four_verified_files(cli: Cli, mirror: HTTPServer) -> None:
 
 @pytest.mark.mnist
 def test_on_a_terminal_each_file_has_a_bar_with_its_bytes(
-    terminal: Terminal, mnist_dir: Path, httpserver: HTTPServer
+    terminal: Terminal, mnist_files: Path, httpserver: HTTPServer
 ) -> None:
     for name in NAMES:
-        httpserver.expect_request(f"/{name}.gz").respond_with_data((mnist_dir / "mnist" / f"{name}.gz").read_bytes())
+        httpserver.expect_request(f"/{name}.gz").respond_with_data((mnist_files / f"{name}.gz").read_bytes())
     code, shown = terminal("data", "fetch", "--mirror", httpserver.url_for("/"))
     assert code == 0
     last = [line.split("\r")[-1] for line in shown.replace("\r\n", "\n").split("\n")]

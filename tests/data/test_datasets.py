@@ -451,11 +451,11 @@ class TestRealMnist:
         ]  # fmt: skip
         assert dataset.train.images.mean() == pytest.approx(33.318, abs=0.001)
 
-    def test_unpacked_files_in_torchvisions_folder_are_the_same(self, mnist_dir, tmp_path):
+    def test_unpacked_files_in_torchvisions_folder_are_the_same(self, mnist_dir, mnist_files, tmp_path):
         packed = load_dataset("mnist", mnist_dir, offline=True)
         raw = tmp_path / "MNIST" / "raw"
         raw.mkdir(parents=True)
-        for path in (mnist_dir / "mnist").glob("*.gz"):
+        for path in mnist_files.glob("*.gz"):
             with gzip.open(path) as source, (raw / path.stem).open("wb") as target:
                 shutil.copyfileobj(source, target)
         unpacked = load_dataset("mnist", tmp_path, offline=True)

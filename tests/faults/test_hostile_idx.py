@@ -205,8 +205,8 @@ def test_damaged_files_are_refused_by_their_names(first: int, data: Path) -> Non
 @on_linux
 @pytest.mark.mnist
 @pytest.mark.parametrize("name", list(FILES)[-amount(1, 4) :])
-def test_real_files_with_one_of_them_damaged_are_refused_by_its_name(name: str, mnist_dir: Path, data: Path) -> None:
-    originals = {each: next(mnist_dir.rglob(f"{each}.gz")) for each in FILES}
+def test_real_files_with_one_of_them_damaged_are_refused_by_its_name(name: str, mnist_files: Path, data: Path) -> None:
+    originals = {each: mnist_files / f"{each}.gz" for each in FILES}
     for each, original in originals.items():
         if each != name:
             (data / "mnist" / f"{each}.gz").symlink_to(original)

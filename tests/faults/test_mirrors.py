@@ -41,9 +41,9 @@ FAST = [kind for kind, manner in FAULTS.items() if not manner.slow]
 
 
 @pytest.fixture(scope="module")
-def published(mnist_dir: Path) -> dict[str, bytes]:
+def published(mnist_files: Path) -> dict[str, bytes]:
     """The published files by name; checked here, as all that follows is measured by them."""
-    files = {name: next(mnist_dir.rglob(name)).read_bytes() for name in PACKED}
+    files = {name: (mnist_files / name).read_bytes() for name in PACKED}
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == {n: SHA256[n] for n in PACKED}
     return files
 
