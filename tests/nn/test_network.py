@@ -227,6 +227,14 @@ def test_workspace_uses_the_same_memory_in_every_step() -> None:
     assert addresses() == addresses()
 
 
+def test_workspace_sets_memory_aside_for_each_layer_but_views_and_those_that_work_in_place() -> None:
+    layers = [Flatten(), Tanh(), Linear(784, 9), ReLU(), Identity(), Sigmoid(), Dropout(0.5), Softmax(), Linear(9, 3)]
+    work = Workspace(Network(layers, input_shape=(28, 28)), 4)
+    assert [out is None for out in work.outputs] == [isinstance(layer, Flatten | Identity) for layer in layers]
+    own = [i for i, out in enumerate(work.outputs) if not any(out is other for other in work.outputs[:i])]
+    assert [type(layers[i]) for i in range(len(layers)) if i not in own] == [ReLU, Identity]
+
+
 @each_criterion
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_network_stays_in_one_precision_throughout_a_step(dtype: type[np.floating], loss: str, output: str) -> None:
@@ -317,7 +325,7 @@ def test_network_asks_its_first_layer_for_the_shape_of_the_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "expected"), [([784, 10], (784, 10)), ([784, 5, 300, 10], (784, 5)), ([9, 20, 30], (20, 30))]
+    ("sizes", "expected"), [([784, 10], (784, 10)), ([784, 5, 100, 100, 10], (100, 100)), ([9, 20, 30], (20, 30))]
 )
 def test_network_largest_product_is_that_of_the_largest_weight(sizes: list[int], expected: tuple[int, int]) -> None:
     assert network_of(sizes).largest_product(64) == (64, *expected)
