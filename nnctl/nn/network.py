@@ -36,7 +36,8 @@ class Network:
         state: what layers keep beside their parameters, in one vector; mostly empty.
 
     Raises:
-        ArgumentError: a layer's inputs do not fit the outputs of the one before, or no layer has parameters.
+        ArgumentError: a layer's inputs do not fit the outputs of the one before, no layer has parameters, or one that
+            has them comes twice.
     """
 
     def __init__(
@@ -65,6 +66,9 @@ class Network:
         self.state = np.zeros(_size(self._states), self.dtype)
         if not self.params.size:
             raise ArgumentError("a network without parameters has nothing to learn", "give it a Linear layer")
+        trained = [id(layer) for layer, shapes in zip(self.layers, self._parameters, strict=True) if shapes]
+        if len(set(trained)) < len(trained):
+            raise ArgumentError("a layer with parameters has one place in a network", "make a layer for each place")
         views = (_views(self.params, self._parameters), _views(self.grads, self._parameters))
         for layer, params, grads, state in zip(self.layers, *views, _views(self.state, self._states), strict=True):
             layer.bind(params, grads, state)

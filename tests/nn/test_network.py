@@ -580,6 +580,13 @@ def test_network_refuses_what_is_not_a_layer(layers, message: str, hint: str) ->
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
+def test_network_refuses_a_layer_with_parameters_that_comes_twice() -> None:
+    layer, relu = Linear(6, 6), ReLU()
+    with pytest.raises(ArgumentError, match="a layer with parameters has one place in a network"):
+        Network([layer, relu, layer])
+    assert Network([layer, relu, Linear(6, 6), relu, Linear(6, 3)]).params.size == 2 * 42 + 21
+
+
 def test_network_without_parameters_is_refused_even_if_it_knows_its_images() -> None:
     with pytest.raises(ArgumentError, match="nothing to learn"):
         Network([ReLU()], input_shape=(784,))
