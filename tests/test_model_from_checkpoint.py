@@ -40,7 +40,7 @@ def saved(**network: Any) -> Checkpoint:
     ],
     ids=str,
 )
-def test_model_gets_the_parameters_the_loss_and_the_output_of_its_checkpoint(settings, kind, output):
+def test_model_from_checkpoint_gets_the_parameters_the_loss_and_the_output_of_its_checkpoint(settings, kind, output):
     checkpoint = saved(**settings)
     model = Model.from_checkpoint(checkpoint, LAST)
     np.testing.assert_array_equal(model.network.params, np.arange(model.network.params.size, dtype=np.float32))
@@ -49,7 +49,7 @@ def test_model_gets_the_parameters_the_loss_and_the_output_of_its_checkpoint(set
     assert not np.shares_memory(model.network.params, next(iter(checkpoint.state.params.values())))
 
 
-def test_model_has_no_dropout():
+def test_model_from_checkpoint_has_no_dropout():
     network = Model.from_checkpoint(saved(dropout=0.5), LAST).network
     assert not any(isinstance(layer, Dropout) for layer in network.layers)
 
@@ -82,7 +82,7 @@ def test_model_has_no_dropout():
     ],
     ids=str,
 )
-def test_model_refuses_a_configuration_that_does_not_fit_the_arrays_before_memory_is_set_aside(change):
+def test_model_from_checkpoint_refuses_a_configuration_that_does_not_fit_the_arrays_before_memory_is_set_aside(change):
     checkpoint = saved(**change)
     tracemalloc.start()
     with pytest.raises(CheckpointError) as caught:
@@ -94,12 +94,12 @@ def test_model_refuses_a_configuration_that_does_not_fit_the_arrays_before_memor
 
 
 @pytest.mark.parametrize("settings", [{}, {"network": None}, {"network": []}, {"network": {"hidden": [4]}}], ids=str)
-def test_model_refuses_a_configuration_without_a_network(settings):
+def test_model_from_checkpoint_refuses_a_configuration_without_a_network(settings):
     with pytest.raises(CheckpointError):
         Model.from_checkpoint(replace(saved(), config=settings), LAST)
 
 
-def test_model_refuses_arrays_of_the_right_size_under_other_names():
+def test_model_from_checkpoint_refuses_arrays_of_the_right_size_under_other_names():
     checkpoint = saved()
     params = dict(checkpoint.state.params)
     params["hidden2.bias"] = params.pop("hidden1.bias")
