@@ -254,3 +254,25 @@ def test_layer_state_is_asked_for_by_restore_which_else_changes_nothing() -> Non
         trainer.restore(replace(state, params=without | {"centre.mean": np.zeros((1, 784), np.float32)}))
     assert bits(trainer) == before
     assert trainer.steps == 0
+
+
+def test_trainer_lets_the_network_predict_what_the_loss_compares() -> None:
+    network = Network([Linear(784, 10)], seed=0)
+    Trainer(network, SGD(network.params), Constant(0.1), SquaredError())
+    black = np.zeros((28, 28))
+    np.testing.assert_array_equal(network.predict(black), np.full(10, 0.5, np.float32))  # a sigmoid's middle
+
+
+def test_counts_may_be_integers_of_numpy() -> None:
+    network = Network([Linear(np.int64(784), np.int64(10))], seed=np.int64(3))
+    trainer = Trainer(network, SGD(network.params), Constant(0.1), batch_size=np.int64(32))
+    assert (repr(network.layers[0]), trainer.batch_size) == ("Linear(784, 10)", 32)
+
+
+def test_network_load_refuses_text_and_copies_nothing() -> None:
+    network = Network([Linear(784, 10)], seed=0)
+    before = network.params.copy()
+    arrays = {"linear1.weight": np.ones((784, 10)), "linear1.bias": np.full(10, "a")}
+    with pytest.raises(ArgumentError, match=r"linear1\.bias is of <U1"):
+        network.load(arrays)
+    np.testing.assert_array_equal(network.params, before)

@@ -20,14 +20,16 @@ def copy_arrays(source: Mapping[str, ArrayLike], target: Mapping[str, Array], ow
     """
     if not isinstance(source, Mapping):
         raise ArgumentError(f"arrays are loaded by name, from a mapping, not from a {type(source).__name__}")
-    shapes = {name: np.shape(array) for name, array in source.items()}
+    arrays = {name: np.asarray(array) for name, array in source.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
     missing, extra = [n for n in target if n not in shapes], [n for n in shapes if n not in target]
     other = [f"{n} is {shapes[n]}, not {a.shape}" for n, a in target.items() if n in shapes and shapes[n] != a.shape]
+    other += [f"{n} is of {a.dtype}" for n, a in arrays.items() if a.dtype.kind not in "fiub"]
     faults = [f"missing {', '.join(missing)}"] * bool(missing) + [f"extra {', '.join(extra)}"] * bool(extra) + other
     if faults:
         raise ArgumentError(f"these arrays do not fit {owner}: {'; '.join(faults)}")
     for name, array in target.items():
-        array[:] = source[name]
+        array[:] = arrays[name]
 
 
 def checked_images(images: ArrayLike, shape: Shape, dtype: DTypeLike) -> Array:

@@ -106,13 +106,12 @@ class Linear(Layer):
     reads_output = False
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        if not all(isinstance(n, int) and n > 0 for n in (inputs, outputs)):
+        if not all(isinstance(n, int | np.integer) and n > 0 for n in (inputs, outputs)):
             raise ArgumentError(
                 f"Linear takes two whole numbers from 1, inputs and outputs, not {inputs!r} and {outputs!r}"
             )
-        self.inputs = inputs
-        self.outputs = outputs
-        self.input_shape = (inputs,)
+        self.inputs, self.outputs = int(inputs), int(outputs)
+        self.input_shape = (self.inputs,)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(I,) -> (O,); raises ArgumentError when the layer before does not give I outputs."""

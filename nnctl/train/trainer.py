@@ -35,7 +35,7 @@ class Trainer:
         network: what learns; its parameters are changed.
         optimizer: moves the parameters of this very network.
         schedule: the learning rate by step.
-        criterion: the loss; the cross-entropy of a softmax by default.
+        criterion: the loss, whose output the network predicts from now on; the cross-entropy of a softmax by default.
         batch_size: images in each step.
         augmentation: how training images are varied each time; None leaves them as they are.
         patience: epochs to wait for a better validation before training ends; None waits without end.
@@ -73,6 +73,7 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule
         self.criterion = criterion
+        network.output = criterion.output  # it predicts what the loss compares with the targets
         self.batch_size = batch_size
         self.patience = patience
         self.seed = seed
@@ -260,5 +261,5 @@ def _check_parts(network: object, optimizer: object, schedule: object, criterion
 
 
 def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or value < least:
+    if not isinstance(value, int | np.integer) or value < least:
         raise ArgumentError(f"{name} is a whole number from {least}, not {value!r:.40}")
