@@ -24,7 +24,7 @@ import numpy as np
 from nnctl.errors import CheckpointError
 from nnctl.nn.arrays import Array
 from nnctl.storage import npz
-from nnctl.storage.durable import open_regular, whole_file
+from nnctl.storage.durable import atomic_file, open_regular
 from nnctl.storage.npz import Archive, RefusedError
 from nnctl.train import TrainerState
 
@@ -34,7 +34,7 @@ INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.keep"
 
 _MAX_META = 22 * 2**20  # bytes; a history of 100,000 epochs fits
 _MAX_VALUES = 750_000  # in meta; the same history has 700,000, and memory goes by values more than by bytes
-_MAX_CONFIG = 16 * 2**10  # bytes; the longest path fits, and few enough mistakes to look into
+_MAX_CONFIG = 16 * 2**10  # bytes; the longest path fits, and few enough errors to look into
 _MAX_COUNT = 2**63
 _MAX_DEPTH = 10  # of lists and objects within each other; the state of a random generator needs 4
 _MAX_NAMED = 3  # arrays in one message
@@ -110,7 +110,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             if not npz.holds(file, arrays):
                 raise CheckpointError(f"{path}: the disk returned other bytes than were written", "check the disk")
 
-    with whole_file(path, verify) as file:
+    with atomic_file(path, verify) as file:
         npz.write(file, arrays)
 
 
@@ -189,7 +189,7 @@ def _check_fields(meta: Mapping[str, Any]) -> None:
         raise RefusedError("has a meta entry with missing or unknown fields")
     for name, kind in _FIELD_TYPES.items():
         if not isinstance(meta[name], kind) or isinstance(meta[name], bool):
-            raise RefusedError(f"has a meta entry with a wrong kind of {name}")
+            raise RefusedError(f"has a meta entry with a {name} of the wrong type")
     if _nested_beyond(_MAX_DEPTH, meta):
         raise RefusedError("has a meta entry nested too deeply")
     if sum(map(len, _canonical(meta["config"]))) > _MAX_CONFIG:

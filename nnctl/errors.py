@@ -1,4 +1,4 @@
-"""Every mistake nnctl can report, as one tree; each leaf owns the exit code a shell sees.
+"""Every error nnctl can report, as one tree; each leaf owns the exit code a shell sees.
 
 NnctlError
 ├── ConfigError          2  a config file, an override or an option cannot be used
@@ -23,12 +23,12 @@ from collections.abc import Sequence
 
 
 class NnctlError(Exception):
-    """A mistake that its user can mend: what happened and where, then what to do about it.
+    """An error that its user can mend: what happened and where, then what to do about it.
 
     Args:
         message: what went wrong and where, in one line without a final full stop.
         hint: what to do next, in one line; may be empty when the message says it all.
-        details: the mistakes one by one, where several are reported at once.
+        details: the errors one by one, where several are reported at once.
     """
 
     exit_code = 1

@@ -4,7 +4,7 @@ runs/20260102-030405-mnist-784-128-10/
     config.yaml         the resolved configuration; `nnctl train` with it repeats the run to the bit
     run.json            versions, processor, BLAS, seed, SHA-256 of the data, and at the end the result
     metrics.jsonl       one line for each epoch
-    checkpoints/        last.npz after every epoch, best.npz after the best one, step-000001234.npz if more are kept
+    checkpoints/        last.npz after every epoch, best.npz after the best one, step-000001234.npz if more are retained
     .lock               held by the process that trains here
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 from nnctl.errors import CheckpointError, RunInUseError, RunUsedError, StorageError
 from nnctl.storage import durable
 
-KEPT = re.compile(r"step-(\d{9,})\.npz")
+RETAINED = re.compile(r"step-(\d{9,})\.npz")
 RUNS = Path("runs")
 """Where runs are made, and looked for, unless a directory is named."""
 
@@ -62,7 +62,7 @@ class RunDir:
     @property
     def used(self) -> bool:
         """Whether a run has begun here."""
-        own = (self.config, self.metadata, self.metrics, self.last, self.best, *self._kept())
+        own = (self.config, self.metadata, self.metrics, self.last, self.best, *self._retained())
         return any(path.exists() for path in own)
 
     def trained(self) -> bool:
@@ -79,35 +79,35 @@ class RunDir:
 
     def without_last(self) -> str:
         """What to do where last.npz is missing or cannot be used: a hint."""
-        spare = next((path for path in (*reversed(self._kept()), self.best) if path.exists()), None)
+        spare = next((path for path in (*reversed(self._retained()), self.best) if path.exists()), None)
         return f"go on from an earlier one: copy {spare} to {self.last}" if spare else "start a new run"
 
     def retain_last(self, step: int) -> None:
-        """Give last.npz, saved after so many steps, a name of its own, under which it stays once it is replaced."""
-        kept = self.last.with_name(f"step-{step:09d}.npz")
-        if not self.last.exists() or (kept.exists() and kept.samefile(self.last)):
+        """Give last.npz, saved after so many steps, a second name, under which it stays when last.npz is replaced."""
+        retained = self.last.with_name(f"step-{step:09d}.npz")
+        if not self.last.exists() or (retained.exists() and retained.samefile(self.last)):
             return
-        durable.remove(kept)  # an earlier save after the same step, such as one just before the epoch was validated
-        durable.link(self.last, kept)
+        durable.remove(retained)  # an earlier save after the same step, such as one just before the epoch was validated
+        durable.link(self.last, retained)
 
     def remove_older(self, keep: int) -> None:
-        """Of the checkpoints kept under names of their own, leave the newest; last.npz counts as one of `keep`."""
-        kept = self._kept()
-        for path in kept[: max(0, len(kept) - (keep - 1))]:
+        """Of the checkpoints retained under second names, leave the newest; last.npz counts as one of `keep`."""
+        retained = self._retained()
+        for path in retained[: max(0, len(retained) - (keep - 1))]:
             durable.remove(path)
 
-    def _kept(self) -> list[Path]:
-        """The checkpoints that bear names of their own, the oldest first; a file of any other name is not ours."""
-        found = ((KEPT.fullmatch(path.name), path) for path in self.last.parent.glob("step-*.npz"))
+    def _retained(self) -> list[Path]:
+        """The checkpoints that were retained, the oldest first; a file with any other name is not one of ours."""
+        found = ((RETAINED.fullmatch(path.name), path) for path in self.last.parent.glob("step-*.npz"))
         return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
     def write_config(self, text: str) -> None:
         """Save the resolved configuration."""
-        durable.write_whole(self.config, text.encode())
+        durable.write_atomic(self.config, text.encode())
 
     def write_metadata(self, metadata: dict[str, Any]) -> None:
         """Save what is worth knowing about the run as a whole."""
-        durable.write_whole(self.metadata, (json.dumps(metadata, indent=2) + "\n").encode())
+        durable.write_atomic(self.metadata, (json.dumps(metadata, indent=2) + "\n").encode())
 
     def read_metadata(self) -> dict[str, Any]:
         """What `write_metadata` saved; empty where there is none or it cannot be read."""

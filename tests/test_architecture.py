@@ -37,7 +37,7 @@ DOORWAYS: dict[str, set[str]] = {
     "PIL": {"picture.decode"},
     "click": {"cli"},
     "filelock": {"storage.durable"},
-    "pydantic": {"config.models", "config.mistakes"},
+    "pydantic": {"config.models", "config.errors"},
     "requests": {"data.mirror"},
     "threadpoolctl": {"blas"},
     "tomllib": {"config.files"},

@@ -44,11 +44,11 @@ def test_tables_of_nn_hold_every_name_that_can_be_configured_and_no_other():
     assert INITIALIZERS.keys() == choices(models.NetworkConfig, "init")
     assert LOSSES.keys() == choices(Config, "loss")
     assert {output for outputs in LOSSES.values() for output in outputs} == choices(models.NetworkConfig, "output")
-    assert OPTIMIZERS.keys() == set(models.KINDS["optimizer"])
-    assert SCHEDULES.keys() == set(models.KINDS["schedule"])
+    assert OPTIMIZERS.keys() == set(models.VARIANTS["optimizer"])
+    assert SCHEDULES.keys() == set(models.VARIANTS["schedule"])
 
 
-@pytest.mark.parametrize("name", models.KINDS["data.augment"])
+@pytest.mark.parametrize("name", models.VARIANTS["data.augment"])
 def test_augmentation_is_built_for_every_name_but_none(name):
     assert (build.augmentation(configured(f"data.augment.name={name}")) is None) == (name == "none")
 

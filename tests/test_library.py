@@ -1,6 +1,7 @@
 """nnctl as a library: parts that people put together by themselves, and layers of their own."""
 
 import itertools
+import typing
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,8 +265,9 @@ def test_trainer_lets_the_network_predict_what_the_loss_compares() -> None:
 
 
 def test_counts_may_be_integers_of_numpy() -> None:
-    network = Network([Linear(np.int64(784), np.int64(10))], seed=np.int64(3))
-    trainer = Trainer(network, SGD(network.params), Constant(0.1), batch_size=np.int64(32))
+    inputs, outputs, seed, batch_size = typing.cast(list[int], list(np.array([784, 10, 3, 32])))
+    network = Network([Linear(inputs, outputs)], seed=seed)
+    trainer = Trainer(network, SGD(network.params), Constant(0.1), batch_size=batch_size)
     assert (repr(network.layers[0]), trainer.batch_size) == ("Linear(784, 10)", 32)
 
 

@@ -29,7 +29,7 @@ def bench(*, config_path: Path | None, overrides: tuple[str, ...], threads: int 
     """Measure how fast the network of CONFIG, or the default one, trains on this machine.
 
     It trains on random pictures, for about two seconds unless single steps are long; no dataset is needed, and nothing
-    is kept. The limit to compare with is the time that the matrix products of a step take by themselves, measured in
+    is saved. The limit to compare with is the time that the matrix products of a step take by themselves, measured in
     turn with training.
     """
     config = options.load_config(config_path, overrides, options.settings(threads=threads))

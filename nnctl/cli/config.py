@@ -38,7 +38,7 @@ def show(*, config_path: Path | None, overrides: tuple[str, ...], origin: bool, 
 @options.command(config, name="check", examples="nnctl config check configs/mnist.yaml configs/tiny.toml")
 @click.argument("paths", metavar="CONFIG...", nargs=-1, required=True, type=PATH)
 def check(paths: tuple[Path, ...]) -> None:
-    """Validate configuration files, whatever the NNCTL_* variables say; every mistake of every file is reported."""
+    """Validate configuration files, whatever the NNCTL_* variables say; every error of every file is reported."""
     from nnctl.config import load
 
     failed: list[ConfigError] = []
@@ -71,7 +71,7 @@ def schema() -> None:
 def init(file: Path | None, force: bool) -> None:
     """Write a commented starter configuration to FILE, or print it."""
     from nnctl.config import starter
-    from nnctl.storage.durable import write_whole
+    from nnctl.storage.durable import write_atomic
 
     if file is None:
         console.result(starter().rstrip("\n"))
@@ -80,5 +80,5 @@ def init(file: Path | None, force: bool) -> None:
         raise ConfigError(f"{file}: the starter is YAML", "choose a name that ends in .yaml")
     if file.exists() and not force:
         raise ConfigError(f"{file}: exists already", "choose another name, or overwrite it with --force")
-    write_whole(file, starter().encode())
+    write_atomic(file, starter().encode())
     console.result(f"{console.printable(file)}: edit it, then {console.command_line(['nnctl', 'train', str(file)])}")

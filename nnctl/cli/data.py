@@ -78,7 +78,7 @@ def verify(*, names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> N
 @click.argument("sample", metavar="SPLIT:INDEX", type=Sample())
 @click.argument("file", type=FILE)
 @click.option("--dataset", type=DatasetName("auto"), help="Which dataset; as configured by default.")
-@click.option("--force", is_flag=True, help="Overwrite FILE even if it is a picture of another kind.")
+@click.option("--force", is_flag=True, help="Overwrite FILE even if it is another picture.")
 @options.data_dir
 @options.offline
 @options.quiet
@@ -98,7 +98,7 @@ def export(
     whole = {"validation": 0, "train_limit": None}
     given = options.data_config(data_dir, offline, dataset).model_copy(update=whole)
     from nnctl.picture import decode
-    from nnctl.storage.durable import write_whole
+    from nnctl.storage.durable import write_atomic
 
     pictures.check_export(file, force=force)
     loaded = options.load_dataset(given, quiet=quiet)
@@ -107,7 +107,7 @@ def export(
     if index >= len(examples):
         raise click.BadParameter(f"{split} has the samples 0 to {len(examples) - 1:,}", param_hint="SPLIT:INDEX")
     label = int(examples.labels[index])
-    write_whole(file, decode.to_png(examples.images[index]))
+    write_atomic(file, decode.to_png(examples.images[index]))
     if as_json:
         where = {"dataset": loaded.name, "split": split, "index": index}
         console.result_json({"file": str(file), **where, "label": label})

@@ -1,4 +1,4 @@
-"""A digit and the network's answer, drawn with the characters of a terminal."""
+"""A digit and the network's prediction, drawn with the characters of a terminal."""
 
 from __future__ import annotations
 

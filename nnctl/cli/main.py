@@ -57,7 +57,7 @@ class Commands(click.Group):
     """The commands, each imported from the module of its name when it is asked for: no help waits for all of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Their names, the most wanted first."""
+        """Their names, those that are used most first."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -38,7 +38,7 @@ def command(
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object a line.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress; only the result and errors.")
-data_dir = click.option("--data-dir", type=PATH, metavar="DIR", help="Where the dataset files are, or will be kept.")
+data_dir = click.option("--data-dir", type=PATH, metavar="DIR", help="Where the dataset files are, or will be saved.")
 offline = click.option("--offline", is_flag=True, default=None, help="Never use the network.")
 threads = click.option("--threads", type=Threads(), metavar="N|auto", help="Threads for matrix products.")
 overrides = click.option(

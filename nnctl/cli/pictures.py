@@ -86,7 +86,7 @@ def save_preprocessed(folder: Path, source: Path | None, pixels: NDArray[np.uint
     name = next(n for n in (_ending(stem, f"{i}-28x28.png") for i in ("", *range(2, 10**6))) if n not in taken)
     taken.add(name)
     durable.make_folder(folder)
-    durable.write_whole(folder / name, to_png(pixels))
+    durable.write_atomic(folder / name, to_png(pixels))
 
 
 def _ending(stem: str, end: str) -> str:

@@ -41,7 +41,7 @@ nnctl predict digit.png --save-preprocessed seen
     "seen_dir",
     metavar="DIR",
     type=FOLDER,
-    help="Keep the 28x28 pixels that the network saw, as PNG.",
+    help="Save the 28x28 pixels that the network saw, as PNG.",
 )
 @options.as_json
 def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | None, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Heed the wish to stop: at once in most commands, after the step under way while a network is trained."""
+"""Handle the wish to stop: at once in most commands, after the step under way while a network is trained."""
 
 from __future__ import annotations
 

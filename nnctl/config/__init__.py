@@ -1,14 +1,14 @@
-"""Frozen, typed configuration <-> YAML and TOML; overrides; schema; every mistake reported at once.
+"""Frozen, typed configuration <-> YAML and TOML; overrides; schema; every error reported at once.
 
 models    every key: type, bounds, default, meaning
 files     text -> plain values, strictly
 gather    sources, laid over each other -> one configuration
-mistakes  what is wrong with a value, in plain words
+errors  what is wrong with a value, in plain words
 write     a configuration -> text
 """
 
+from nnctl.config.errors import key_named
 from nnctl.config.gather import OPTIONS, Resolved, from_mapping, load, variable
-from nnctl.config.mistakes import key_named
 from nnctl.config.models import Config
 from nnctl.config.write import schema, starter, to_mapping, to_yaml
 

@@ -107,7 +107,7 @@ def _read_bytes(path: Path) -> bytes:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise ConfigError(f"{path}: is a folder, not a config file", _nearest_file(path, path))
-        # opening a pipe or a device could wait for ever
+        # opening a pipe or a device could wait without end
         if not stat.S_ISREG(mode):
             raise ConfigError(f"{path}: is not a regular file", "give a .yaml or .toml file")
         if path.suffix.lower() not in SUFFIXES:

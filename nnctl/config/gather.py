@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nnctl.config import files
-from nnctl.config.mistakes import ALIASES, HINT, Entry, brief, collected, did_you_mean, last, mistakes_of, shown
-from nnctl.config.models import FIELDS, KINDS, SECTIONS, Config
+from nnctl.config.errors import ALIASES, HINT, Entry, brief, collected, did_you_mean, errors_of, last, shown
+from nnctl.config.models import FIELDS, SECTIONS, VARIANTS, Config
 from nnctl.errors import ConfigError
 
 # the options of the command line that stand for a key
@@ -39,32 +39,32 @@ def load(
     Args:
         path: a YAML or TOML file, or None.
         overrides: "KEY=VALUE" with a dotted key and a YAML value; the last of two for one key counts. A section that
-            comes in kinds stands for its name: "optimizer=adam".
+            comes in variants stands for its name: "optimizer=adam".
         options: dotted path -> value, for the keys in OPTIONS; None means that the option was not given.
         environ: variables; NNCTL_OPTIMIZER_LEARNING_RATE sets optimizer.learning_rate.
 
     Raises:
-        ConfigError: with every mistake of every source.
+        ConfigError: with every error of every source.
     """
-    mistakes: list[str] = []
+    errors: list[str] = []
     hint = HINT
     layers = []
     if path is not None:
         try:
-            layers.append(_from_file(Path(path), mistakes))
+            layers.append(_from_file(Path(path), errors))
         except ConfigError as error:
-            mistakes.append(error.message)
+            errors.append(error.message)
             hint = error.hint
-    layers.append(_from_environ(environ, mistakes))
+    layers.append(_from_environ(environ, errors))
     given = [Entry(key, value, OPTIONS[key]) for key, value in (options or {}).items() if value is not None]
-    layers.append(_from_overrides(overrides, mistakes) + given)
-    return _resolve(layers, mistakes, hint)
+    layers.append(_from_overrides(overrides, errors) + given)
+    return _resolve(layers, errors, hint)
 
 
 def from_mapping(values: Mapping[str, object], where: str = "saved configuration") -> Config:
-    """Turn nested plain values, such as `to_mapping` gives, into a Config; raise ConfigError on any mistake."""
-    mistakes: list[str] = []
-    return _resolve([_flatten(values, lambda _: where, mistakes)], mistakes, HINT).config
+    """Turn nested plain values, such as `to_mapping` gives, into a Config; raise ConfigError on any error."""
+    errors: list[str] = []
+    return _resolve([_flatten(values, lambda _: where, errors)], errors, HINT).config
 
 
 def variable(path: str) -> str:
@@ -72,43 +72,43 @@ def variable(path: str) -> str:
     return "NNCTL_" + path.replace(".", "_").upper()
 
 
-def _from_file(path: Path, mistakes: list[str]) -> list[Entry]:
+def _from_file(path: Path, errors: list[str]) -> list[Entry]:
     document = files.read(path)
 
     def where(key: str) -> str:
         return f"{path}:{document.lines[key]}" if key in document.lines else str(path)
 
     for key, line in document.repeated.items():
-        mistakes.append(f"{path}:{line}: {shown(key)}: is given twice; first on line {document.lines[key]}")
-    return _flatten(document.tree, where, mistakes)
+        errors.append(f"{path}:{line}: {shown(key)}: is given twice; first on line {document.lines[key]}")
+    return _flatten(document.tree, where, errors)
 
 
-def _from_environ(environ: Mapping[str, str], mistakes: list[str]) -> list[Entry]:
+def _from_environ(environ: Mapping[str, str], errors: list[str]) -> list[Entry]:
     names = {variable(path): path for path in FIELDS}
     aliases = {variable(path.removesuffix(last(path)) + word): variable(path) for word, path in ALIASES.items()}
     entries = []
     for name in sorted(environ):
         if name in names:
-            entries += _parsed(names[name], environ[name], name, mistakes)
+            entries += _parsed(names[name], environ[name], name, errors)
         elif name.startswith("NNCTL_") and name not in OTHER_VARIABLES:
             near = did_you_mean(aliases.get(name, name), names)
-            mistakes.append(f"{shown(name)}: unknown variable{near}")
+            errors.append(f"{shown(name)}: unknown variable{near}")
     return entries
 
 
-def _from_overrides(overrides: Sequence[str], mistakes: list[str]) -> list[Entry]:
+def _from_overrides(overrides: Sequence[str], errors: list[str]) -> list[Entry]:
     entries = []
     for override in overrides:
         path, equals, text = override.partition("=")
         if equals:
             key = path.strip()
-            entries += _parsed(f"{key}.name" if key in KINDS else key, text, "--set", mistakes)
+            entries += _parsed(f"{key}.name" if key in VARIANTS else key, text, "--set", errors)
         else:
-            mistakes.append(f"--set: must be KEY=VALUE, not {brief(override)}")
+            errors.append(f"--set: must be KEY=VALUE, not {brief(override)}")
     return entries
 
 
-def _parsed(path: str, text: str, where: str, mistakes: list[str]) -> list[Entry]:
+def _parsed(path: str, text: str, where: str, errors: list[str]) -> list[Entry]:
     """Read the text of a variable or an override: a YAML value, but where the key wants text, that very text."""
     wants_text = any(model.model_fields[last(path)].annotation is str for model in FIELDS.get(path, {}).values())
     if wants_text and not text.startswith(('"', "'")):
@@ -116,50 +116,50 @@ def _parsed(path: str, text: str, where: str, mistakes: list[str]) -> list[Entry
     try:
         return [Entry(path, files.parse_value(text), where)]
     except ConfigError as error:
-        mistakes.append(f"{where}: {shown(path)}: cannot read {brief(text)}: {error.message}")
+        errors.append(f"{where}: {shown(path)}: cannot read {brief(text)}: {error.message}")
         return []
 
 
 def _flatten(
-    tree: Mapping[str, object], where: Callable[[str], str], mistakes: list[str], prefix: str = ""
+    tree: Mapping[str, object], where: Callable[[str], str], errors: list[str], prefix: str = ""
 ) -> list[Entry]:
     """List the values of a nested tree with their dotted paths; an empty section says nothing."""
     entries: list[Entry] = []
     for key, value in tree.items():
         path = prefix + key
         if "." in key:
-            mistakes.append(f"{where(path)}: {shown(path)}: a key holds no dot; write it as a key inside a section")
+            errors.append(f"{where(path)}: {shown(path)}: a key holds no dot; write it as a key inside a section")
         elif path in SECTIONS and isinstance(value, dict):
-            entries += _flatten(value, where, mistakes, f"{path}.")
+            entries += _flatten(value, where, errors, f"{path}.")
         elif path not in SECTIONS or value is not None:
             entries.append(Entry(path, value, where(path)))
     return entries
 
 
-def _resolve(layers: Sequence[Sequence[Entry]], mistakes: list[str], hint: str) -> Resolved:
+def _resolve(layers: Sequence[Sequence[Entry]], errors: list[str], hint: str) -> Resolved:
     """Lay the layers over each other, the later above the earlier, and check every entry against its own layer.
 
-    A layer that changes the kind of the optimizer or the schedule drops all that lower layers said about it: a learning
-    rate chosen for SGD is no advice for Adam.
+    A layer that chooses another optimizer or schedule drops all that lower layers said of the former: a learning rate
+    chosen for SGD is no advice for Adam.
     """
-    kinds: dict[str, str | None] = {section: names[0] for section, names in KINDS.items()}
+    variants: dict[str, str | None] = {section: names[0] for section, names in VARIANTS.items()}
     chosen: dict[str, Entry] = {}
     for layer in layers:
-        for section, names in KINDS.items():
+        for section, names in VARIANTS.items():
             wanted = [entry.value for entry in layer if entry.path == f"{section}.name"]
-            if wanted and wanted[-1] != kinds[section]:
-                kinds[section] = str(wanted[-1]) if wanted[-1] in names else None
+            if wanted and wanted[-1] != variants[section]:
+                variants[section] = str(wanted[-1]) if wanted[-1] in names else None
                 chosen = {path: entry for path, entry in chosen.items() if not path.startswith(f"{section}.")}
         for entry in layer:
-            found = [f"{entry.where}: {mistake}" for mistake in mistakes_of(entry, kinds)]
-            mistakes += found
+            found = [f"{entry.where}: {error}" for error in errors_of(entry, variants)]
+            errors += found
             if not found:
                 chosen[entry.path] = entry
-    if mistakes:
-        raise collected(mistakes, hint)
-    values: dict[str, object] = {f"{section}.name": kind for section, kind in kinds.items()}
+    if errors:
+        raise collected(errors, hint)
+    values: dict[str, object] = {f"{section}.name": variant for section, variant in variants.items()}
     values |= {path: entry.value for path, entry in chosen.items()}
-    paths = [path for path, models in FIELDS.items() if kinds.get(path.rpartition(".")[0], "") in models]
+    paths = [path for path, models in FIELDS.items() if variants.get(path.rpartition(".")[0], "") in models]
     origin = {path: chosen[path].where if path in chosen else "default" for path in paths}
     config = Config.model_validate(_nested(values))
     if conflicts := [f"{origin[path]}: {path}: {what}" for path, what in config.conflicts()]:

@@ -111,7 +111,7 @@ class SGDConfig(Section):
 
 
 class AdamConfig(Section):
-    """Adam: each parameter has a step size of its own."""
+    """Adam: each parameter has its own step size."""
 
     name: Literal["adam"] = Field(default="adam", description="which optimizer")
     learning_rate: LearningRate = 1e-3
@@ -122,7 +122,7 @@ class AdamConfig(Section):
 
 
 class AdamWConfig(Section):
-    """AdamW: Adam with its weight decay kept apart from the gradient."""
+    """AdamW: Adam with its weight decay apart from the gradient."""
 
     name: Literal["adamw"] = Field(default="adamw", description="which optimizer")
     learning_rate: LearningRate = 1e-3
@@ -176,7 +176,7 @@ class TrainConfig(Section):
     checkpoint_every: Count | None = Field(
         default=None, description="steps between saves within an epoch; the end of an epoch is always saved"
     )
-    keep: int = Field(default=1, ge=1, le=1000, description="newest checkpoints to keep, besides the best one")
+    keep: int = Field(default=1, ge=1, le=1000, description="newest checkpoints to retain, besides the best one")
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         default="auto", description="threads for matrix products"
     )
@@ -233,7 +233,7 @@ class Config(Section):
 
 
 def models_of(annotation: object) -> list[type[Section]]:
-    """The models of a section: one, or one for each of its kinds, the default first; none for a plain value."""
+    """The models of a section: one, or one for each of its variants, the default first; none for a plain value."""
     members = typing.get_args(annotation) or (annotation,)
     return [member for member in members if isinstance(member, type) and issubclass(member, Section)]
 
@@ -241,20 +241,20 @@ def models_of(annotation: object) -> list[type[Section]]:
 def _fields(models: list[type[Section]], prefix: str = "") -> dict[str, dict[str, type[Section]]]:
     fields: dict[str, dict[str, type[Section]]] = {}
     for model in models:
-        kind = model.model_fields["name"].default if "name" in model.model_fields else ""
+        variant = model.model_fields["name"].default if "name" in model.model_fields else ""
         for name, info in model.model_fields.items():
             if inner := models_of(info.annotation):
                 fields |= _fields(inner, f"{prefix}{name}.")
             else:
-                fields.setdefault(f"{prefix}{name}", {})[kind] = model
+                fields.setdefault(f"{prefix}{name}", {})[variant] = model
     return fields
 
 
 FIELDS = _fields([Config])
-"""Each dotted path -> the models that have it, by kind ("sgd", ...; "" where a section has only one)."""
+"""Each dotted path -> the models that have it, by variant ("sgd", ...; "" where a section has only one)."""
 
 SECTIONS = tuple(dict.fromkeys(path[:end] for path in FIELDS for end, character in enumerate(path) if character == "."))
 """Keys that hold keys."""
 
-KINDS = {path.removesuffix(".name"): tuple(models) for path, models in FIELDS.items() if path.endswith(".name")}
-"""Each section that has a name -> its kinds, the default first."""
+VARIANTS = {path.removesuffix(".name"): tuple(models) for path, models in FIELDS.items() if path.endswith(".name")}
+"""Each section that has a name -> its variants, the default first."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnctl.config import files
-from nnctl.config.mistakes import expected
-from nnctl.config.models import FIELDS, KINDS, SECTIONS, Config, Section, models_of
+from nnctl.config.errors import expected
+from nnctl.config.models import FIELDS, SECTIONS, VARIANTS, Config, Section, models_of
 
 
 def to_mapping(config: Config) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def _lines(tree: Mapping[str, Any], path: str = "", indent: str = "") -> Iterato
 def schema() -> dict[str, Any]:
     """Give the JSON Schema (draft 2020-12) with which editors complete and check a configuration."""
     document = Config.model_json_schema()
-    for section, (_, *others) in KINDS.items():
-        for kind in others:  # without a name a section is of its default kind, and of no other
-            document["$defs"][FIELDS[f"{section}.name"][kind].__name__]["required"] = ["name"]
+    for section, (_, *others) in VARIANTS.items():
+        for variant in others:  # without a name a section is of its default variant, and of no other
+            document["$defs"][FIELDS[f"{section}.name"][variant].__name__]["required"] = ["name"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
@@ -57,20 +57,20 @@ def starter() -> str:
 
 
 def _explained(path: str, model: type[Section]) -> Iterator[str]:
-    """A key as YAML below a comment; a section with all its keys, those of any kind but the default as comments."""
+    """A key as YAML below a comment; a section with all its keys, those of any variant but the default as comments."""
     key = path.rpartition(".")[2]
     info = model.model_fields[key]
     if path not in SECTIONS:
         rule = model.model_json_schema()["properties"][key]
         section = path.removesuffix(".name")
-        choices = expected({"enum": KINDS[section]} if section in KINDS else rule)
+        choices = expected({"enum": VARIANTS[section]} if section in VARIANTS else rule)
         yield from (f"# {rule['description']} ({choices})", f"{key}: {files.format_value(rule['default'])}")
         return
     yield from (f"# {info.description}", f"{key}:")
-    for number, kind in enumerate(models_of(info.annotation)):
-        lines = [line for name in kind.model_fields for line in _explained(f"{path}.{name}", kind)]
+    for number, variant in enumerate(models_of(info.annotation)):
+        lines = [line for name in variant.model_fields for line in _explained(f"{path}.{name}", variant)]
         if number:
-            title = (kind.__doc__ or "").rstrip(".")
+            title = (variant.__doc__ or "").rstrip(".")
             name, *others = lines[1:]  # its name needs no explanation again
             lines = ["#", f"# in place of the above: {title}", f"#{name}"]
             lines += [line if line.startswith("#") else f"#{line}" for line in others]

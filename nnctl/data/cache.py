@@ -128,10 +128,10 @@ def locked(folder: Path, timeout: float) -> AbstractContextManager[None]:
     return durable.locked(folder, timeout, busy)
 
 
-def keep_unpacked(unpacked: Iterable[tuple[Verified, bytes]], folder: Path) -> None:
-    """Keep unpacked files beside the packed ones in nnctl's own folder, so that the next start need not unpack them.
+def cache_unpacked(unpacked: Iterable[tuple[Verified, bytes]], folder: Path) -> None:
+    """Cache unpacked files beside the packed ones in nnctl's own folder, so that the next start need not unpack them.
 
-    Only what the published SHA-256 will vouch for is kept. Nothing depends on it: a folder that cannot be written to,
+    Only what the published SHA-256 will vouch for is cached. Nothing depends on it: a folder that cannot be written to,
     or that another process is writing to, is no error.
     """
     worth_it = [
@@ -142,7 +142,7 @@ def keep_unpacked(unpacked: Iterable[tuple[Verified, bytes]], folder: Path) -> N
     if worth_it:
         with contextlib.suppress(DataError, StorageError), locked(folder, 0):
             for path, data in worth_it:
-                durable.write_whole(path, data)
+                durable.write_atomic(path, data)
 
 
 def _candidates(file: DataFile, folders: Sequence[Path]) -> Iterator[tuple[Path, bool]]:

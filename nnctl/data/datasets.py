@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnctl.data import drawn, idx
-from nnctl.data.cache import FileReport, Search, Verified, find, keep_unpacked
+from nnctl.data.cache import FileReport, Search, Verified, cache_unpacked, find
 from nnctl.data.catalog import CATALOG, DataFile, Entry
 from nnctl.data.examples import Examples, split
 from nnctl.errors import DataError, OfflineError
@@ -34,7 +34,7 @@ class Dataset:
         class_names: what the labels 0 to 9 mean.
         sha256: of the files as they were published or drawn, by name; the same however they lie on disk.
         first_validation: the place of the first validation image in the published training set.
-        fallback: why these are the synthetic digits although MNIST was wanted; empty if nothing of that kind happened.
+        fallback: why these are the synthetic digits although MNIST was asked for; empty if they are not.
     """
 
     name: str
@@ -135,7 +135,7 @@ def _load(
             for bad in search.complaints:
                 warn(f"{bad}; a good copy was fetched to {folders[0]}")
     unpacked = [(found[file.name], found[file.name].unpack()) for file in entry.files]
-    keep_unpacked(unpacked, folders[0])
+    cache_unpacked(unpacked, folders[0])
     contents = [(str(copy.path), data) for copy, data in unpacked]
     sha256 = {f"{file.name}.gz": file.gz_sha256 for file in entry.files}
     return _parsed(published, contents, sha256)
@@ -164,7 +164,7 @@ def fetch(
     if name == "synthetic":
         folder = directory / name
         if force or drawn.read(folder) is None:
-            drawn.keep(folder, drawn.draw())
+            drawn.save(folder, drawn.draw())
         return [folder / file for file in drawn.NAMES]
     entry, folders = _entry(name), _folders(name, directory)
     if force:

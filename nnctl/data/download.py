@@ -3,7 +3,7 @@
 A mirror has failed when it cannot be reached, falls silent, drips, answers with an error, with a page instead of the
 file, or with bytes of the wrong number or SHA-256; then comes the next one. All waiting is bounded. Waits inside
 `requests` are bounded one by one, but not their sum (name lookup has no limit at all, headers may come byte by byte),
-so a thread of its own talks to the mirror, and the caller's thread holds the clock and writes the file.
+so another thread talks to the mirror, and the caller's thread holds the clock and writes the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from nnctl.data.cache import locked
 from nnctl.data.mirror import FaultError, fault, receive
 from nnctl.errors import DataError, StorageError
-from nnctl.storage.durable import whole_file
+from nnctl.storage.durable import atomic_file
 
 Progress = Callable[[str, int, int], None]  # file name, bytes done, bytes in all; starts anew with the next mirror
 _Items = queue.SimpleQueue[bytes | Exception | None]
@@ -74,7 +74,7 @@ def download(
         limits: how long to be patient.
 
     Raises:
-        DataError: a file could not be had; the message names every mirror and its reason, each on a line of its own.
+        DataError: a file could not be had; the message names every mirror and its reason, each on its own line.
         StorageError: the file system refused, or there is no thread to be had.
     """
     fetch = _Fetch(mirrors, progress, limits)
@@ -113,7 +113,7 @@ class _Fetch:
                 return self.from_mirror(mirror, file, path)
             except FaultError as fault:
                 faults[mirror] = str(fault)
-                if fault.lasting:
+                if fault.permanent:
                     self.given_up[mirror] = str(fault)
         raise DataError(
             f"cannot fetch {file.name}, no mirror delivered it",
@@ -132,7 +132,7 @@ class _Fetch:
             raise StorageError.no_thread() from error
         digest, done = hashlib.sha256(), 0
         try:
-            with whole_file(path) as part:
+            with atomic_file(path) as part:
                 for piece in self.pieces(items):
                     part.write(piece)
                     digest.update(piece)
@@ -160,7 +160,7 @@ class _Fetch:
             except queue.Empty:
                 if time.monotonic() >= self.deadline:
                     complaint = f"not done when the {limits.total:g} s for the whole fetch were over"
-                raise FaultError(complaint, lasting=True) from None
+                raise FaultError(complaint, permanent=True) from None
             if item is None:
                 return
             if isinstance(item, Exception):
@@ -176,7 +176,7 @@ class _Fetch:
 def _receive(url: str, size: int, limits: Limits, items: _Items, abandoned: threading.Event) -> None:
     """Put a file into `items` as it arrives, and None at its end; an exception ends it instead.
 
-    Runs in a thread of its own; a daemon, as nothing can wake a name lookup.
+    Runs in its own thread; a daemon, as nothing can wake a name lookup.
     """
     try:
         # by such a timeout the caller has left: it is to end this thread

@@ -1,4 +1,4 @@
-"""Keep the drawn digits on disk, so that they are drawn only once."""
+"""Cache the drawn digits on disk, so that they are drawn only once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nnctl.data import idx, synthetic
 from nnctl.data.cache import FileReport, locked
 from nnctl.data.catalog import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from nnctl.errors import DataError, StorageError
-from nnctl.storage.durable import write_whole
+from nnctl.storage.durable import write_atomic
 
-VERSION = 1  # raise it whenever synthetic.draw() draws differently; kept digits of another version are drawn anew
+VERSION = 1  # raise it whenever synthetic.draw() draws differently; cached digits of another version are drawn anew
 PARTS = ((TRAIN_IMAGES, TRAIN_LABELS, 60_000, 0), (TEST_IMAGES, TEST_LABELS, 10_000, 1))  # names, count, seed
 NAMES = tuple(name for part in PARTS for name in part[:2])
 MANIFEST = "synthetic.json"  # written last: its hashes vouch for the other files
@@ -30,7 +30,7 @@ class Drawn:
 
 
 def load(folder: Path, warn: Callable[[str], None] | None = None) -> Drawn:
-    """Return the digits kept in `folder`, or draw them and keep them there.
+    """Return the digits cached in `folder`, or draw and save them there.
 
     A folder that cannot be written to is no reason to fail: `warn` is told, and they are drawn anew next time.
     """
@@ -38,10 +38,10 @@ def load(folder: Path, warn: Callable[[str], None] | None = None) -> Drawn:
     if drawn is None:
         drawn = draw()
         try:
-            keep(folder, drawn)
+            save(folder, drawn)
         except (DataError, StorageError) as error:
             if warn is not None:
-                warn(f"the synthetic digits could not be kept for next time: {error.message}")
+                warn(f"the synthetic digits could not be saved for next time: {error.message}")
     return drawn
 
 
@@ -55,7 +55,7 @@ def draw() -> Drawn:
 
 
 def read(folder: Path) -> Drawn | None:
-    """Return the digits kept in `folder`; None unless they are all there, whole, and of this version."""
+    """Return the digits cached in `folder`; None unless they are all there, whole, and of this version."""
     if not (folder / MANIFEST).is_file():
         return None
     sizes: dict[str, int] = {}
@@ -73,12 +73,12 @@ def read(folder: Path) -> Drawn | None:
     return drawn if manifest == _manifest(drawn) else None
 
 
-def keep(folder: Path, drawn: Drawn) -> None:
+def save(folder: Path, drawn: Drawn) -> None:
     """Write the digits to `folder`; raises DataError or StorageError if that cannot be done."""
     with locked(folder, _LOCK_SECONDS):
         for name, data in drawn.files.items():
-            write_whole(folder / name, data)
-        write_whole(folder / MANIFEST, _manifest(drawn))
+            write_atomic(folder / name, data)
+        write_atomic(folder / MANIFEST, _manifest(drawn))
 
 
 def verify(folder: Path) -> list[FileReport]:

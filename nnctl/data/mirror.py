@@ -32,11 +32,11 @@ _ADDRESS = (
 
 
 class FaultError(Exception):
-    """A mirror has failed; `lasting` if trying it for another file would only waste time."""
+    """A mirror has failed; `permanent` if trying it for another file would only waste time."""
 
-    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+    def __init__(self, reason: str, *, permanent: bool = False) -> None:
         super().__init__(reason)
-        self.lasting = lasting
+        self.permanent = permanent
 
 
 def receive(url: str, size: int, timeout: float) -> Iterator[bytes]:
@@ -110,7 +110,7 @@ def _answer(session: requests.Session, url: str, size: int, timeout: float) -> r
             response = session.get(url, headers=_HEADERS, stream=True, timeout=timeout, proxies=proxies)
         except (OSError, *_ADDRESS) as error:
             if reason := _fault_of_settings(session, url, error):
-                raise FaultError(reason, lasting=True) from error
+                raise FaultError(reason, permanent=True) from error
             raise
         if not response.is_redirect:
             break
@@ -179,7 +179,7 @@ def fault(error: Exception) -> FaultError:
             cause = _cause(error)
             return FaultError(
                 f"{reason}: {cause}" if cause else reason,
-                lasting=isinstance(error, requests.exceptions.ConnectionError),
+                permanent=isinstance(error, requests.exceptions.ConnectionError),
             )
     raise error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nnctl.errors import StorageError
 from nnctl.logs.listener import Listener
-from nnctl.storage.durable import open_regular, write_whole
+from nnctl.storage.durable import open_regular, write_atomic
 from nnctl.train import EpochReport
 
 
@@ -50,4 +50,4 @@ class MetricsFile(Listener):
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # a line cut short by a crash
         lines = [known.get(entry["epoch"], json.dumps(entry).encode()) for entry in history]
-        write_whole(self.path, b"".join(line + b"\n" for line in lines))
+        write_atomic(self.path, b"".join(line + b"\n" for line in lines))

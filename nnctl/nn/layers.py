@@ -3,7 +3,7 @@
 A layer owns no memory but its parameters and keeps no state between calls. `forward` turns x into y;
 `backward` turns dy, the gradient of the loss with respect to y, into dx. Both write to `out` where it is given.
 A layer whose derivative can be written in terms of its output alone may go forwards in place (`out is x`);
-backwards, dx has memory of its own, in which it is put together without any other.
+backwards, dx has its own memory, in which it is put together without any other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 
 
 class Layer:
-    """What every layer answers to; by itself a layer without parameters, whose output has the shape of its input."""
+    """What every layer has; by itself a layer without parameters, whose output has the shape of its input."""
 
     in_place: ClassVar[bool] = False
     """Whether forward may overwrite x with y: true where backward never looks at x."""
@@ -30,7 +30,7 @@ class Layer:
     """Whether backward looks at y; if not, the next layer may overwrite it."""
 
     is_view: ClassVar[bool] = False
-    """Whether y lies in the memory of x, and needs none of its own."""
+    """Whether y lies in the memory of x, and needs no other."""
 
     input_shape: Shape | None = None
     """Shape of one image's x, where the layer asks for one (without B)."""
@@ -44,7 +44,7 @@ class Layer:
         return {}
 
     def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Name and shape of what the layer keeps beside its parameters: saved with them, but not trained."""
+        """Name and shape of the layer's own state beside its parameters: saved with them, but not trained."""
         return {}
 
     def bind(self, params: dict[str, Array], grads: dict[str, Array], state: dict[str, Array]) -> None:

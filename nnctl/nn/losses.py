@@ -18,7 +18,7 @@ from nnctl.nn.layers import Layer
 
 
 class Loss(Protocol):
-    """What every loss answers to.
+    """What every loss has.
 
     Attributes:
         output: turns the logits into probs, the activations that are compared with the targets.

@@ -58,7 +58,7 @@ class Evaluation:
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, classes: int) -> NDArray[np.int64]:
-    """Count each pair of right answer (row) and prediction (column); (N,), (N,) -> (C, C)."""
+    """Count each pair of target (row) and prediction (column); (N,), (N,) -> (C, C)."""
     pairs = labels.astype(np.int64) * classes + predictions
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 

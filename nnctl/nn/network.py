@@ -23,7 +23,7 @@ class Network:
     """Layers in a row, with all their parameters in one flat vector and all gradients in another.
 
     Args:
-        layers: in forward order, by name or as a sequence, whose layers are named after their kind: linear1, relu1.
+        layers: in forward order, by name or as a sequence, whose layers are named after their class: linear1, relu1.
         seed: of the random first weights; None leaves every parameter zero until `initialize` or `load`.
         input_shape: the shape of one image, such as (28, 28); by default what the first layer asks for.
         initializer: draws the first weights, where there is a seed.
@@ -33,7 +33,7 @@ class Network:
     Attributes:
         params: (P,) every weight and bias.
         grads: (P,) the gradients, overwritten by each `backward`.
-        state: what layers keep beside their parameters, in one vector; mostly empty.
+        state: the layers' own state beside their parameters, in one vector; mostly empty.
 
     Raises:
         ArgumentError: a layer's inputs do not fit the outputs of the one before, no layer has parameters, or one that

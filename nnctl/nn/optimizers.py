@@ -19,7 +19,7 @@ from nnctl.nn.kernels import axpby
 
 
 class Optimizer(Protocol):
-    """What every optimizer answers to."""
+    """What every optimizer has."""
 
     state: dict[str, Array]
     """What it remembers from step to step, each a (P,) array; empty if it remembers nothing."""
@@ -43,7 +43,7 @@ def checked(params: object, optimizer: str) -> Array:
 
 
 class SGD:
-    """Stochastic gradient descent, with momentum if wanted.
+    """Stochastic gradient descent, with or without momentum.
 
     Args:
         params: (P,) the vector that will be moved; memory of its size and type is set aside.
@@ -81,7 +81,7 @@ class SGD:
 
 
 class Adam:
-    """Give every parameter a step of its own size, from running means of its gradient and of its square.
+    """Give every parameter its own size of step, from running means of its gradient and of its square.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
 

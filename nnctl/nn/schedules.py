@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 
 class Schedule(Protocol):
-    """What every schedule answers to: step -> learning rate.
+    """What every schedule has: step -> learning rate.
 
     Attributes:
         spans_training: whether it is stretched over the whole training, so that another length is another schedule.

@@ -22,7 +22,7 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}  # such as some net
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file to write to; on leaving the block it becomes `path`, or vanishes if anything failed.
 
     Args:
@@ -54,9 +54,9 @@ def whole_file(path: Path, verify: Callable[[Path], None] | None = None) -> Iter
         raise StorageError.from_os_error(f"write {path}", error) from error
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` as the file `path`, whole or not at all; raises StorageError."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(data)
 
 
@@ -72,7 +72,7 @@ def link(path: Path, name: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise StorageError.from_os_error(f"write {name}", error) from error
-        write_whole(name, path.read_bytes())
+        write_atomic(name, path.read_bytes())
 
 
 def open_regular(path: Path, mode: Literal["rb", "ab"] = "rb") -> BinaryIO:

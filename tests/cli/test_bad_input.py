@@ -308,7 +308,7 @@ def test_the_number_that_yaml_1_1_takes_for_text_is_a_number(cli: Cli) -> None:
 def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
     Path("bad.yaml").write_text("sed: 1\ntrain:\n  epochs: 0\n")
     answer = cli("train", "bad.yaml", "--set", "loss=none", "--set", "data.validation=-1")
-    check(answer, 2, "4 mistakes in the configuration")
+    check(answer, 2, "4 errors in the configuration")
     assert answer[2].count("\n  ") == 4
 
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from nnctl import build, config
 from nnctl.config import Config, Resolved, files
+from nnctl.config.errors import ALIASES, OTHER_NAMES
 from nnctl.config.gather import OTHER_VARIABLES
-from nnctl.config.mistakes import ALIASES, OTHER_NAMES
 from nnctl.config.models import FIELDS, SECTIONS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
 from nnctl.errors import ConfigError
 from tests.support.configs import choices, listed
@@ -300,7 +300,7 @@ def test_all_mistakes_of_all_sources_come_at_once(refusal):
     environ = {"NNCTL_SEED": "1.5", "NNCTL_SED": "1", "NNCTL_LOSS": "[mse"}
     message = refusal(text, "train.batch_size=none", "seed", options={"train.threads": 0}, environ=environ)
     count, *mistakes = message.split("\n  ")
-    assert count == "12 mistakes in the configuration"
+    assert count == "12 errors in the configuration"
     assert set(mistakes) == {
         "my.yaml:2: train.epochs: must be a whole number from 1 to 100000, not 0",
         "my.yaml:3: train.batch: unknown key; did you mean train.batch_size?",
@@ -329,7 +329,7 @@ def test_a_broken_file_does_not_hide_other_mistakes(refusal):
 
 def test_a_foreign_file_with_many_keys_does_not_fill_the_screen(refusal):
     message = refusal("".join(f"key{number}: 1\n" for number in range(300)))
-    assert message.startswith("300 mistakes")
+    assert message.startswith("300 errors")
     assert message.endswith("and 250 more")
     assert len(message.splitlines()) == 52
 
@@ -585,7 +585,7 @@ def test_a_folder_whose_name_is_not_unicode_is_refused_and_not_garbled(refusal):
 
 
 def test_a_mapping_with_mistakes_is_refused_in_the_same_words():
-    with pytest.raises(ConfigError, match="2 mistakes") as caught:
+    with pytest.raises(ConfigError, match="2 errors") as caught:
         config.from_mapping({"train": {"epochs": 0}, "sede": 1}, where="last.npz")
     assert "last.npz: sede: unknown key; did you mean seed?" in str(caught.value)
 

@@ -84,7 +84,7 @@ def test_drawn_digits_only_warn_of_a_folder_that_cannot_be_written_to(tmp_path):
     warnings: list[str] = []
     assert load(tmp_path, warn=warnings.append).train.images.shape == (20, 28, 28)
     assert len(warnings) == 1
-    assert "could not be kept for next time" in warnings[0]
+    assert "could not be saved for next time" in warnings[0]
 
 
 def test_drawn_digits_are_not_trusted_after_a_full_disk(drawings, tmp_path, monkeypatch):

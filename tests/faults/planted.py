@@ -46,13 +46,15 @@ class Bug:
 
 BUGS = (
     # saving
-    Bug("no fsync of a file", "storage/durable.py", "whole_file", "os.fsync(file.fileno())", "None", "power_cuts"),
-    Bug("no fsync of the folder", "storage/durable.py", "whole_file", "sync_folder(path.parent)", "None", "power_cuts"),
-    Bug("write in place", "storage/durable.py", "whole_file", "path.with_name(...)", "path", "saves"),
+    Bug("no fsync of a file", "storage/durable.py", "atomic_file", "os.fsync(file.fileno())", "None", "power_cuts"),
+    Bug(
+        "no fsync of the folder", "storage/durable.py", "atomic_file", "sync_folder(path.parent)", "None", "power_cuts"
+    ),
+    Bug("write in place", "storage/durable.py", "atomic_file", "path.with_name(...)", "path", "saves"),
     Bug(
         "swallow write errors",
         "storage/durable.py",
-        "whole_file",
+        "atomic_file",
         'raise StorageError.from_os_error(f"write {path}", error) from error',
         "return",
         "saves",

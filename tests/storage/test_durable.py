@@ -35,7 +35,7 @@ def _restore_umask() -> Iterator[None]:
 
 
 def write_in_pieces(path: Path, **options: Any) -> None:
-    with durable.whole_file(path, **options) as file:
+    with durable.atomic_file(path, **options) as file:
         file.write(b"new ")
         file.write(b"content")
 
@@ -47,7 +47,7 @@ def test_what_was_written_is_there_and_nothing_else(path):
 
 def test_until_the_block_ends_readers_see_what_was_there_before(path):
     before = contents(path.parent).get("file")
-    with durable.whole_file(path) as file:
+    with durable.atomic_file(path) as file:
         file.write(b"new")
         file.flush()
         assert contents(path.parent).get("file") == before
@@ -56,7 +56,7 @@ def test_until_the_block_ends_readers_see_what_was_there_before(path):
 @pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt(), CheckpointError("what")])
 def test_a_failure_in_the_block_leaves_no_trace_and_is_passed_on_unchanged(path, failure):
     before = contents(path.parent)
-    with pytest.raises(type(failure)) as caught, durable.whole_file(path) as file:  # noqa: PT012
+    with pytest.raises(type(failure)) as caught, durable.atomic_file(path) as file:  # noqa: PT012
         file.write(b"half")
         raise failure
     assert caught.value is failure
@@ -81,7 +81,7 @@ def test_a_disk_that_fills_up_while_writing_is_reported(monkeypatch, path):
     before = contents(path.parent)
     really_open = Path.open
     monkeypatch.setattr(Path, "open", lambda _, mode: really_open(Path("/dev/full"), mode.replace("x", "w")))
-    with pytest.raises(StorageError, match="No space left"), durable.whole_file(path) as file:
+    with pytest.raises(StorageError, match="No space left"), durable.atomic_file(path) as file:
         file.write(b"x")
     monkeypatch.undo()
     assert contents(path.parent) == before
@@ -155,7 +155,7 @@ def test_a_folder_that_cannot_be_synced_is_not_a_success(monkeypatch, path):
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o002])
 def test_permissions_are_those_of_the_users_umask(path, umask):
     os.umask(umask)
-    durable.write_whole(path, b"new")
+    durable.write_atomic(path, b"new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
@@ -166,7 +166,7 @@ def test_a_link_is_followed_so_that_the_file_it_names_is_replaced(tmp_path):
     target.write_bytes(b"old")
     link = tmp_path / "link"
     link.symlink_to(target)
-    durable.write_whole(link, b"new")
+    durable.write_atomic(link, b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert contents(tmp_path / "far") == {"target": b"new"}
@@ -175,14 +175,14 @@ def test_a_link_is_followed_so_that_the_file_it_names_is_replaced(tmp_path):
 def test_a_missing_folder_is_a_storage_error(tmp_path):
     path = tmp_path / "missing" / "file"
     with pytest.raises(StorageError) as caught:
-        durable.write_whole(path, b"new")
+        durable.write_atomic(path, b"new")
     assert caught.value.message == f"cannot write {path}: {os.strerror(errno.ENOENT)}"
 
 
 def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(StorageError, match="cannot write"):
-        durable.write_whole(tmp_path / "file", b"new")
+        durable.write_atomic(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -191,14 +191,14 @@ def test_a_device_is_not_replaced_by_a_file(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "open", failing(errno.EIO))  # lest a mistake replaces this machine's own
     (tmp_path / "link").symlink_to("/dev/null")
     with pytest.raises(StorageError, match="cannot write /dev/null: it is a device"):
-        durable.write_whole(tmp_path / "link", b"new")
+        durable.write_atomic(tmp_path / "link", b"new")
 
 
 def test_a_second_name_stays_with_the_file_though_the_first_is_a_link(tmp_path):
     (tmp_path / "far").write_bytes(b"old")
     (tmp_path / "last").symlink_to(tmp_path / "far")
     durable.link(tmp_path / "last", tmp_path / "kept")
-    durable.write_whole(tmp_path / "last", b"new")
+    durable.write_atomic(tmp_path / "last", b"new")
     assert (tmp_path / "kept").read_bytes() == b"old"
 
 
@@ -214,10 +214,10 @@ def test_a_file_system_that_syncs_no_folders_will_do(monkeypatch, tmp_path, numb
 
     monkeypatch.setattr(os, "fsync", fsync)
     if accepted:
-        durable.write_whole(tmp_path / "file", b"new")
+        durable.write_atomic(tmp_path / "file", b"new")
     else:
         with pytest.raises(StorageError, match=os.strerror(number)):
-            durable.write_whole(tmp_path / "file", b"new")
+            durable.write_atomic(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
@@ -245,8 +245,8 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 
 def test_a_killed_process_leaves_a_temporary_file_that_sweep_removes(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
-    program = "import os, sys; from pathlib import Path; from nnctl.storage.durable import whole_file\n"
-    program += "with whole_file(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
+    program = "import os, sys; from pathlib import Path; from nnctl.storage.durable import atomic_file\n"
+    program += "with atomic_file(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "file")], check=False)
     assert killed.returncode == 9
     assert len(contents(tmp_path)) == 2

@@ -2,14 +2,14 @@
 
 import typing
 
-from nnctl.config.models import FIELDS, KINDS
+from nnctl.config.models import FIELDS, VARIANTS
 
 
 def choices(path: str) -> list[str]:
     """The names that a key may have: "network.activation", "optimizer.name"."""
     section, _, key = path.rpartition(".")
-    if section in KINDS and key == "name":
-        return list(KINDS[section])
+    if section in VARIANTS and key == "name":
+        return list(VARIANTS[section])
     (model,) = FIELDS[path].values()
     return list(typing.get_args(model.model_fields[key].annotation))
 

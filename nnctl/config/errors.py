@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nnctl.config.models import FIELDS, KINDS, SECTIONS, Section
+from nnctl.config.models import FIELDS, SECTIONS, VARIANTS, Section
 from nnctl.errors import ConfigError
 
 # a file of some other program should not fill the screen
-MAX_MISTAKES = 50
+MAX_ERRORS = 50
 
 # what other programs, and people in a hurry, call a key; only words that its spelling would not lead to it
 OTHER_NAMES = {
@@ -56,36 +56,36 @@ def key_named(word: str) -> str | None:
     """The dotted path that ends in this word, or that others call so; None if there is none."""
     if word in ALIASES:
         return ALIASES[word]
-    return next((path for path in (*KINDS, *FIELDS) if last(path) == word != "name"), None)
+    return next((path for path in (*VARIANTS, *FIELDS) if last(path) == word != "name"), None)
 
 
-def collected(mistakes: Sequence[str], hint: str) -> ConfigError:
-    """One error that tells all mistakes, each on a line of its own."""
-    if len(mistakes) == 1:
-        return ConfigError(mistakes[0], hint)
-    shown = list(mistakes[:MAX_MISTAKES])
-    if len(mistakes) > len(shown):
-        shown.append(f"and {len(mistakes) - len(shown)} more")
-    return ConfigError(f"{len(mistakes)} mistakes in the configuration", hint, shown)
+def collected(errors: Sequence[str], hint: str) -> ConfigError:
+    """One error that tells all errors, each on a line of its own."""
+    if len(errors) == 1:
+        return ConfigError(errors[0], hint)
+    shown = list(errors[:MAX_ERRORS])
+    if len(errors) > len(shown):
+        shown.append(f"and {len(errors) - len(shown)} more")
+    return ConfigError(f"{len(errors)} errors in the configuration", hint, shown)
 
 
-def mistakes_of(entry: Entry, kinds: Mapping[str, str | None]) -> Iterator[str]:
-    """Say what is wrong with one entry; `kinds` names the kind of each section, None where it is not known."""
+def errors_of(entry: Entry, variants: Mapping[str, str | None]) -> Iterator[str]:
+    """Say what is wrong with one entry; `variants` names the variant of each section, None where it is not known."""
     section, _, key = entry.path.rpartition(".")
     models = FIELDS.get(entry.path)
-    kind = kinds.get(section, "")
+    variant = variants.get(section, "")
     if entry.path in SECTIONS:
         first = next(path for path in FIELDS if path.startswith(f"{entry.path}."))
         yield f"{entry.path}: must be a group of keys such as {first}, not {brief(entry.value)}"
     elif models is None:
-        yield f"{shown(entry.path)}: unknown key{_nearest_key(entry.path, kinds)}"
-    elif section in KINDS and key == "name":
-        if entry.value not in KINDS[section]:
-            yield f"{entry.path}: {_wrong(entry.value, {'enum': KINDS[section]})}"
-    elif kind is not None and kind not in models:
-        yield f"{entry.path}: does not apply to {kind}; it belongs to {_either(models)}"
+        yield f"{shown(entry.path)}: unknown key{_nearest_key(entry.path, variants)}"
+    elif section in VARIANTS and key == "name":
+        if entry.value not in VARIANTS[section]:
+            yield f"{entry.path}: {_wrong(entry.value, {'enum': VARIANTS[section]})}"
+    elif variant is not None and variant not in models:
+        yield f"{entry.path}: does not apply to {variant}; it belongs to {_either(models)}"
     else:
-        model = models[kind] if kind is not None else next(iter(models.values()))
+        model = models[variant] if variant is not None else next(iter(models.values()))
         yield from _wrong_value(entry, model, key)
 
 
@@ -94,7 +94,7 @@ def _wrong_value(entry: Entry, model: type[Section], key: str) -> Iterator[str]:
         model.model_validate({key: entry.value})
     except ValidationError as error:
         rule = model.model_json_schema()["properties"][key]
-        places = [mistake["loc"][-1] for mistake in error.errors()]
+        places = [each["loc"][-1] for each in error.errors()]
         if isinstance(entry.value, list) and "items" in rule and places != [key]:
             for place in map(int, places):
                 yield f"{entry.path}[{place}]: {_wrong(entry.value[place], rule['items'])}"
@@ -136,12 +136,12 @@ def _either(words: Sequence[str] | Mapping[str, object]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _nearest_key(path: str, kinds: Mapping[str, str | None]) -> str:
+def _nearest_key(path: str, variants: Mapping[str, str | None]) -> str:
     section, _, key = path.rpartition(".")
     if key.lower() in ALIASES:
         return f"; did you mean {ALIASES[key.lower()]}?"
-    kind = kinds.get(section, "")
-    known = [*(field for field, models in FIELDS.items() if kind is None or kind in models), *SECTIONS]
+    variant = variants.get(section, "")
+    known = [*(field for field, models in FIELDS.items() if variant is None or variant in models), *SECTIONS]
     siblings = {last(other): other for other in known if section and other.rpartition(".")[0] == section}
     everything = {other: other for other in (*SECTIONS, *FIELDS)}
     endings = {last(other): other for other in reversed(everything)}  # the first of two equal endings stays
@@ -149,7 +149,7 @@ def _nearest_key(path: str, kinds: Mapping[str, str | None]) -> str:
         near = _nearest(word, names)
         if near:
             return f"; did you mean {names[near]}?"
-    owner = f"{section} {kind}" if kind else section
+    owner = f"{section} {variant}" if variant else section
     return f"; {owner} has {', '.join(siblings)}" if siblings else ""
 
 
