@@ -30,7 +30,7 @@ class Bug:
     Attributes:
         name: what is wrong, in words.
         module: the file in nnctl/.
-        function: its name, behind those of the classes and functions that it stands in: "Training.resume".
+        function: its name, behind those of the classes and functions that it stands in: "Trainer.restore".
         right: an expression or a statement that the function holds once; `f(...)` is a call with any arguments.
         wrong: what stands there instead: an expression for an expression, statements for a statement.
         noticed_by: the tests that should fail, without "test_" and ".py".
@@ -63,8 +63,8 @@ BUGS = (
     Bug("no lock", "storage/durable.py", "locked", "lock.acquire(timeout=timeout)", "None", "kills"),
     Bug(
         "remove before saving",
-        "cli/train.py",
-        "_saving.save",
+        "run/runner.py",
+        "_Run._save",
         "checkpoint.save(run.last, snapshot)",
         "run.last.unlink(missing_ok=True), checkpoint.save(run.last, snapshot)",
         "saves",
@@ -72,56 +72,56 @@ BUGS = (
     # training and resuming
     Bug(
         "forget the optimizer's state",
-        "train.py",
-        "Training.resume",
-        "build.restore(self.plan.optimizer.state, checkpoint.optimizer)",
-        "None",
+        "train/trainer.py",
+        "Trainer.restore",
+        "state.arrays()",
+        "own.arrays() | {n: a for n, a in state.arrays().items() if n.startswith('param/')}",
         "kills",
     ),
     Bug(
         "forget the random generators",
-        "train.py",
-        "Training.resume",
-        "rng.bit_generator.state = meta.generators[purpose]",
+        "train/trainer.py",
+        "Trainer.restore",
+        "self.dropout, self.augmenting = streams",
         "pass",
         "kills",
     ),
     Bug(
         "forget how many steps were done",
-        "train.py",
-        "Training.resume",
-        "self.plan.optimizer.steps = meta.step",
+        "train/trainer.py",
+        "Trainer.restore",
+        "self.optimizer.steps = state.step",
         "pass",
         "kills",
     ),
     Bug(
         "begin the epoch again",
-        "train.py",
-        "_run_epoch",
-        "order[training.batch * plan.batch_size:]",
-        "order",
+        "train/trainer.py",
+        "Trainer.batches",
+        "shuffled[self.batch * self.batch_size:]",
+        "shuffled",
         "kills",
     ),
     Bug(
         "ignore SIGTERM",
         "cli/signals.py",
         "stop_asked",
-        '("SIGINT", "SIGTERM", "SIGHUP")',
-        '("SIGINT", "SIGHUP")',
+        "{number: signal.getsignal(number) for number in NUMBERS}",
+        "{number: signal.getsignal(number) for number in NUMBERS if number != signal.SIGTERM}",
         "kills",
     ),
     Bug(
         "train on when the loss is no number",
-        "train.py",
-        "_run_epoch",
+        "train/trainer.py",
+        "Trainer.step",
         "not math.isfinite(loss)",
         "False",
         "runaways",
     ),
     Bug(
         "save numbers that are not finite",
-        "train.py",
-        "Training.checkpoint",
+        "train/trainer.py",
+        "Trainer.state",
         "not all(np.isfinite(vector).all() for vector in vectors)",
         "False",
         "runaways",
@@ -139,8 +139,8 @@ BUGS = (
         "believe any number",
         "checkpoint.py",
         "_read_array",
-        "not np.isfinite(array).all()",
-        "False",
+        "_check_finite(name, array)",
+        "None",
         "hostile_checkpoints",
     ),
     Bug(
