@@ -115,7 +115,7 @@ def stop_asked() -> Iterator[Callable[[], int | None]]:
     for number in usual:
         signal.signal(number, note)
     try:
-        yield lambda: next(iter(lost + asked), None)
+        yield lambda: (lost or asked or (None,))[0]
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
