@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -91,17 +92,19 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """
     arrays = checkpoint.state.arrays()
     meta = {**checkpoint.state.values(), "config": checkpoint.config, "about": checkpoint.environment}
-    meta["arrays"] = {name: _describe(array) for name, array in arrays.items()}
     try:
         for name, array in arrays.items():
-            _check_finite(name, array)
+            _check_array(name, array)
+        meta["arrays"] = {name: _describe(array) for name, array in arrays.items()}
         _check_fields(meta)
         meta["format_version"] = FORMAT_VERSION
         meta["sha256"] = _sha256(meta)
         text = b"".join(_canonical(meta))
         _check_text(text)
     except (RefusedError, ValueError, TypeError, KeyError) as error:
-        what = f"{path}: is not saved, as it could not be loaded: the state {error!s:.200}"
+        known = isinstance(error, RefusedError)
+        reason = str(error) if known else f"has a malformed entry ({type(error).__name__}: {error})"
+        what = f"{path}: is not saved, as it could not be loaded: it {reason:.200}"
         raise CheckpointError(what, "the checkpoint from before stays; resume from it") from error
     arrays["meta"] = np.frombuffer(text, np.uint8)
 
@@ -200,7 +203,7 @@ def _check_fields(meta: Mapping[str, Any]) -> None:
     if meta["best"] is not None:
         numbers += [meta["best"][name] for name in ("epoch", "loss", "accuracy")]
     if not all(map(_is_amount, numbers)):
-        raise RefusedError("has a meta entry with a count, a loss or an accuracy that is not a number from 0")
+        raise RefusedError("has a meta entry with a count, a loss or an accuracy that is not a finite number from 0")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -213,12 +216,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _is_amount(value: Any) -> bool:
     """Whether it is a count, a loss or an accuracy; true and 10**30 are numbers to Python as well."""
-    return (type(value) is int and 0 <= value <= _MAX_COUNT) or (type(value) is float and value >= 0)
+    return (type(value) is int and 0 <= value <= _MAX_COUNT) or (type(value) is float and 0 <= value < math.inf)
 
 
 def _nested_beyond(depth: int, value: Any) -> bool:
     """Whether more than `depth` lists and objects lie within each other."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, dict | list | tuple):
         return False
     inner = value.values() if isinstance(value, dict) else value
     return depth == 0 or any(_nested_beyond(depth - 1, item) for item in inner)
@@ -231,11 +234,13 @@ def _read_array(archive: Archive, name: str, described: Mapping[str, Any]) -> Ar
     array = np.frombuffer(archive.read(name, dtype, shape), dtype).reshape(shape)
     if _describe(array) != described:
         raise RefusedError(f"holds other bytes in {name!r} than were saved")
-    _check_finite(name, array)
+    _check_array(name, array)
     return array
 
 
-def _check_finite(name: str, array: Array) -> None:
+def _check_array(name: str, array: Array) -> None:
+    if array.dtype != np.float32:
+        raise RefusedError(f"holds {name!r} in {array.dtype}, not in float32")
     if not np.isfinite(array).all():
         raise RefusedError(f"holds numbers in {name!r} that are not finite")
 

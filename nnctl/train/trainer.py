@@ -149,7 +149,7 @@ class Trainer:
         trained = time.perf_counter() - began
         entry: dict[str, Any] = {
             "epoch": self.epoch + 1,
-            "learning_rate": self.schedule(max(0, self.steps - 1)),
+            "learning_rate": float(self.schedule(max(0, self.steps - 1))),  # a schedule may compute in NumPy
             "loss": self.totals.loss / self.totals.images,
             "accuracy": self.totals.correct / self.totals.images,
             "validation_loss": None,
