@@ -36,7 +36,7 @@ class Listener:
         """Training is about to begin, or to go on."""
 
     def on_step(self, step: Step) -> None:
-        """A step has been taken."""
+        """A step has been taken, and saved if it is one that `train.checkpoint_every` asks to save."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """An epoch has been completed and saved."""

@@ -181,11 +181,11 @@ class _Run:
                     listener.on_epoch(event)
                 signal = stop()
             else:
-                for listener in self.listeners:
-                    listener.on_step(event)
                 signal = stop()
                 if signal is not None or (every and event.number % every == 0):
                     self._save(best=False)
+                for listener in self.listeners:
+                    listener.on_step(event)
             if signal is not None:
                 message = f"stopped after step {self.trainer.steps:,}; everything is saved"
                 raise StoppedError(message, "resume the run to go on", signal)
