@@ -1,10 +1,8 @@
 """Run directories: one process at a time, no run overwritten, the newest one found."""
 
 import errno
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,13 +15,15 @@ from typing import Self
 import pytest
 
 from nnctl import rundir
-from nnctl.errors import CheckpointError, ConfigError, RunInUseError, StorageError
+from nnctl.errors import CheckpointError, ConfigError, RunInUseError, RunUsedError, StorageError
 from nnctl.rundir import RunDir
+from tests.support.files import pipe
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from nnctl.rundir import RunDir
+from tests.support.files import pipe
 with RunDir(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -66,21 +66,13 @@ def saved(name: str, *, at: float, kind: str = "last") -> RunDir:
     return run
 
 
-def write_lines(run: RunDir, *lines: bytes) -> None:
-    run.metrics.write_bytes(b"".join(lines))
-
-
-def line(epoch: int, **more: object) -> bytes:
-    return json.dumps({"epoch": epoch, **more}).encode() + b"\n"
-
-
-def test_entering_creates_the_folders(tmp_path):
+def test_rundir_creates_its_folders_on_entering(tmp_path):
     with RunDir(tmp_path / "a" / "run") as run:
         assert run.last.parent.is_dir()
         assert not run.used
 
 
-def test_a_run_in_use_is_refused_at_once_and_free_when_its_holder_is_killed(run, monkeypatch):
+def test_rundir_in_use_is_refused_at_once_and_free_when_its_holder_is_killed(run, monkeypatch):
     with held_by_another_process(run.path) as holder:
         with monkeypatch.context() as patch:
             patch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
@@ -94,7 +86,7 @@ def test_a_run_in_use_is_refused_at_once_and_free_when_its_holder_is_killed(run,
             assert not run.used
 
 
-def test_only_what_nnctl_has_named_is_kept_and_removed_and_the_oldest_by_number(run):
+def test_rundir_remove_older_removes_only_what_nnctl_has_named_and_the_oldest_by_number(run):
     folder = run.last.parent
     foreign = ["step-final.npz", "step-1000.npz", "step-000000001 copy.npz"]
     for name in (*foreign, "step-999999998.npz", "step-999999999.npz", "step-1000000000.npz"):
@@ -107,28 +99,65 @@ def test_only_what_nnctl_has_named_is_kept_and_removed_and_the_oldest_by_number(
     assert not run.used
 
 
-def test_a_run_json_that_nobody_could_have_written_is_no_run_json(run):
+def test_rundir_metadata_that_nobody_could_have_written_is_empty(run):
     for text in ("[" * 200_000, "5", "{"):
-        run.info.write_text(text)
-        assert run.read_info() == {}
-        run.metrics.write_text(text + "\n")
-        run.rewind_metrics([{"epoch": 1}])
-        assert run.metrics.read_text() == '{"epoch": 1}\n'
+        run.metadata.write_text(text)
+        assert run.read_metadata() == {}
 
 
-def test_a_lock_is_given_back_at_the_end_even_after_an_error(run):
+def test_rundir_retain_last_gives_the_last_checkpoint_a_name_under_which_it_stays(run):
+    folder = run.last.parent
+    run.retain_last(3)  # there is none yet
+    assert list(folder.iterdir()) == []
+    run.last.write_bytes(b"three")
+    run.retain_last(3)
+    run.retain_last(3)
+    run.last.unlink()
+    run.last.write_bytes(b"three again")  # such as after the epoch was validated
+    run.retain_last(3)
+    run.last.unlink()
+    run.last.write_bytes(b"four")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "last.npz": b"four",
+        "step-000000003.npz": b"three again",
+    }
+
+
+def test_rundir_without_last_tells_which_checkpoint_to_copy(run):
+    assert run.without_last() == "start a new run"
+    run.best.write_bytes(b"")
+    assert run.without_last() == f"go on from an earlier one: copy {run.best} to {run.last}"
+    for step in (999_999_999, 1_000_000_000):
+        (run.last.parent / f"step-{step:09d}.npz").write_bytes(b"")
+    newest = run.last.with_name("step-1000000000.npz")
+    assert run.without_last() == f"go on from an earlier one: copy {newest} to {run.last}"
+
+
+def test_rundir_has_trained_once_an_epoch_was_finished(run):
+    for path in (run.config, run.metadata, run.last):
+        path.write_bytes(b"x")
+    run.metrics.write_bytes(b"")
+    assert not run.trained()
+    run.metrics.write_bytes(b"{}\n")
+    assert run.trained()
+    run.metrics.unlink()
+    run.best.write_bytes(b"x")
+    assert run.trained()
+
+
+def test_rundir_gives_its_lock_back_at_the_end_even_after_an_error(run):
     with pytest.raises(ValueError, match="a bug"), run:
         raise ValueError("a bug")
     with RunDir(run.path):
         pass
 
 
-def test_within_one_process_a_run_is_held_once_too(run):
+def test_rundir_is_held_once_within_one_process_too(run):
     with run, pytest.raises(RunInUseError), RunDir(run.path):
         pytest.fail("held twice")
 
 
-def test_the_temporary_files_of_a_killed_process_are_swept_while_holding_the_lock(run):
+def test_rundir_sweeps_temporary_files_of_a_killed_process_while_holding_the_lock(run):
     leftovers = [run.path / ".nnctl-0123.tmp", run.last.parent / ".nnctl-4567.tmp"]
     for leftover in leftovers:
         leftover.write_bytes(b"half")
@@ -143,13 +172,13 @@ def test_the_temporary_files_of_a_killed_process_are_swept_while_holding_the_loc
     assert theirs.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+def test_rundir_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError), RunDir(tmp_path / "file"):
         pass
 
 
-def test_a_lock_that_the_file_system_refuses_is_a_storage_error(run, monkeypatch):
+def test_rundir_whose_lock_the_file_system_refuses_is_a_storage_error(run, monkeypatch):
     def acquire(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -158,122 +187,42 @@ def test_a_lock_that_the_file_system_refuses_is_a_storage_error(run, monkeypatch
         pass
 
 
-@pytest.mark.parametrize("name", ["config", "info", "metrics", "last", "best"])
-def test_a_directory_with_any_file_of_a_run_is_used(run, name):
+@pytest.mark.parametrize("name", ["config", "metadata", "metrics", "last", "best"])
+def test_rundir_with_any_file_of_a_run_is_used(run, name):
     run.refuse_if_used()
     getattr(run, name).write_bytes(b"")
-    with pytest.raises(ConfigError) as caught:
+    assert run.used
+    with pytest.raises(RunUsedError) as caught:
         run.refuse_if_used()
+    assert isinstance(caught.value, ConfigError)
+    assert caught.value.exit_code == 2
     assert caught.value.message == f"{run.path}: holds a run already"
-    assert "--resume" in caught.value.hint
+    assert caught.value.hint == "resume it, or choose another directory"
 
 
-def test_what_is_worth_knowing_is_kept(run):
+def test_rundir_saves_configuration_and_metadata(run):
     run.write_config("seed: 1\n")
-    run.write_info({"seed": 1, "blas": {"threads": 2}})
-    run.write_info({"seed": 2})
+    run.write_metadata({"seed": 1, "blas": {"threads": 2}})
+    run.write_metadata({"seed": 2})
     assert run.config.read_text() == "seed: 1\n"
-    assert run.read_info() == {"seed": 2}
+    assert run.read_metadata() == {"seed": 2}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b"\xff\xfe"])
-def test_info_that_cannot_be_read_is_empty(run, content):
+def test_rundir_metadata_that_cannot_be_read_is_empty(run, content):
     if content is not None:
-        run.info.write_bytes(content)
-    assert run.read_info() == {}
-
-
-def test_each_epoch_adds_a_line(run):
-    run.append_metrics({"epoch": 1, "loss": 0.5})
-    run.append_metrics({"epoch": 2, "loss": 0.25})
-    assert [json.loads(text) for text in run.metrics.read_text().splitlines()] == [
-        {"epoch": 1, "loss": 0.5},
-        {"epoch": 2, "loss": 0.25},
-    ]
-
-
-def test_metrics_that_cannot_be_written_are_a_storage_error(run):
-    run.metrics.mkdir()
-    with pytest.raises(StorageError, match="cannot write"):
-        run.append_metrics({"epoch": 1})
+        run.metadata.write_bytes(content)
+    assert run.read_metadata() == {}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.parametrize(
-    ("name", "use"),
-    [
-        ("info", RunDir.read_info),
-        ("metrics", lambda run: run.rewind_metrics([])),
-        ("metrics", lambda run: run.append_metrics({"epoch": 1})),
-    ],
-)
 @pytest.mark.parametrize("held", [False, True])
-def test_nobody_waits_for_the_other_end_of_a_pipe(run, name, use, held):
-    pipe = getattr(run, name)
-    os.mkfifo(pipe)
-    other_end = os.open(pipe, os.O_RDWR) if held else None
-    usual = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("waits"))
-    signal.alarm(5)
-    try:
-        if name == "info":
-            assert use(run) == {}
-        else:
-            with pytest.raises(StorageError, match=rf"cannot (read|write) {pipe}: "):
-                use(run)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, usual)
-        if other_end is not None:
-            os.close(other_end)
+def test_rundir_read_metadata_waits_for_no_other_end_of_a_pipe(run, held):
+    with pipe(run.metadata, held=held):
+        assert run.read_metadata() == {}
 
 
-def test_metrics_are_for_whomever_the_umask_lets_read_them(run):
-    umask = os.umask(0o027)
-    try:
-        run.append_metrics({"epoch": 1})
-    finally:
-        os.umask(umask)
-    if os.name != "nt":
-        assert run.metrics.stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [line(1, seconds=3), line(2, seconds=4)],
-        [line(1, seconds=3), line(2, seconds=4), line(3), line(4)],
-        [line(1, seconds=3), line(2, seconds=4), line(3)[:7]],
-        [line(1, seconds=9), line(1, seconds=3), line(2, seconds=4)],
-        [line(2, seconds=4), line(1, seconds=3)],
-        [line(1, seconds=3), b"\0\0\0\0\n", b"\xff\xfe\n", b"[]\n", b"3\n", b'{"epoch": []}\n', line(2, seconds=4)],
-    ],
-    ids=["equal", "epochs to repeat", "cut line", "repeated epoch", "out of order", "garbage"],
-)
-def test_metrics_are_rewound_to_the_history_and_keep_what_the_clock_said(run, lines):
-    write_lines(run, *lines)
-    run.rewind_metrics([{"epoch": 1}, {"epoch": 2}])
-    assert run.metrics.read_bytes() == line(1, seconds=3) + line(2, seconds=4)
-
-
-@pytest.mark.parametrize("lines", [[], [line(2)], [line(1)[:5]]])
-def test_a_line_that_was_lost_comes_back_from_the_history(run, lines):
-    write_lines(run, *lines)
-    run.rewind_metrics([{"epoch": 1, "loss": 0.5}, {"epoch": 2}])
-    assert run.metrics.read_bytes() == line(1, loss=0.5) + line(2)
-
-
-def test_without_metrics_the_history_is_written(run):
-    run.rewind_metrics([{"epoch": 1}])
-    assert run.metrics.read_bytes() == line(1)
-
-
-def test_without_history_no_line_stays(run):
-    write_lines(run, line(1))
-    run.rewind_metrics([])
-    assert run.metrics.read_bytes() == b""
-
-
-def test_a_new_run_is_named_after_time_dataset_and_sizes():
+def test_rundir_new_is_named_after_time_dataset_and_sizes():
     before = datetime.now(UTC).replace(microsecond=0)
     run = rundir.new("mnist", "784-128-10")
     stamp, _, rest = run.path.name.partition("-mnist-")
@@ -284,7 +233,7 @@ def test_a_new_run_is_named_after_time_dataset_and_sizes():
     assert not run.used
 
 
-def test_runs_of_the_same_second_have_names_of_their_own(monkeypatch):
+def test_rundir_new_gives_runs_of_the_same_second_different_names(monkeypatch):
     class Clock(datetime):
         @classmethod
         def now(cls, _: object = None) -> Self:
@@ -295,20 +244,20 @@ def test_runs_of_the_same_second_have_names_of_their_own(monkeypatch):
     assert names == [f"20260102-030405-mnist-784-10{suffix}" for suffix in ("", "-2", "-3")]
 
 
-def test_the_name_of_a_network_of_many_layers_is_cut():
+def test_rundir_new_cuts_the_name_of_a_network_of_many_layers():
     run = rundir.new("fashion-mnist", "-".join(["784", *["65536"] * 64, "10"]))
     assert len(run.path.name) == 100
     assert run.path.name.endswith("etc")
     assert "-fashion-mnist-784-65536-" in run.path.name
 
 
-def test_a_new_run_that_cannot_be_made_is_a_storage_error(tmp_path):
+def test_rundir_new_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "runs").write_bytes(b"")
     with pytest.raises(StorageError):
         rundir.new("mnist", "784-10")
 
 
-def test_the_newest_run_is_the_one_that_saved_last_whatever_its_name():
+def test_rundir_newest_is_the_one_that_saved_last_whatever_its_name():
     saved("20260101-b", at=3000)
     saved("20260109-a", at=1000)
     saved("20260105-c", at=2000)
@@ -336,7 +285,7 @@ DEAD: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", DEAD)
-def test_a_dead_entry_is_no_run(kind):
+def test_rundir_newest_passes_over_a_dead_entry(kind):
     run = saved("good", at=1000)
     DEAD[kind](Path("runs/zz"))
     assert rundir.newest().path == run.path
@@ -346,11 +295,11 @@ def test_a_dead_entry_is_no_run(kind):
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("looks", [1, 2])
 @pytest.mark.parametrize("name", ["last.npz", "metrics.jsonl"])
-def test_a_run_that_vanishes_while_the_newest_is_looked_for_is_none(monkeypatch, name, looks, trained):
+def test_rundir_newest_passes_over_a_run_that_vanishes_meanwhile(monkeypatch, name, looks, trained):
     run = saved("good", at=1000)
     if trained:
-        write_lines(run, line(1))
-    write_lines(saved("zz", at=2000), line(1))
+        run.metrics.write_text("{}\n")
+    saved("zz", at=2000).metrics.write_text("{}\n")
     look = Path.stat
     looked = []
 
@@ -365,32 +314,39 @@ def test_a_run_that_vanishes_while_the_newest_is_looked_for_is_none(monkeypatch,
     assert rundir.find_checkpoint(None).exists()
 
 
-def test_without_runs_the_newest_is_an_error_that_says_how_to_make_one():
+def test_rundir_newest_without_runs_is_an_error_that_says_how_to_make_one():
     with pytest.raises(CheckpointError) as caught:
         rundir.newest()
-    assert "nnctl train" in caught.value.hint
+    assert caught.value.hint == "train a network first"
     with pytest.raises(CheckpointError):
         rundir.find_checkpoint(None)
 
 
-def test_a_run_stands_for_its_best_checkpoint_or_else_its_last():
+def test_rundir_find_checkpoint_takes_the_best_of_a_run_or_else_its_last():
     run = saved("one", at=1000)
     assert rundir.find_checkpoint(run.path) == run.last
     saved("one", at=1, kind="best")
     assert rundir.find_checkpoint(run.path) == run.best
 
 
-def test_nothing_stands_for_the_newest_run():
+def test_rundir_find_checkpoint_takes_nothing_for_the_newest_run():
     saved("old", at=1000)
     run = saved("new", at=2000)
     assert rundir.find_checkpoint(None) == run.last
 
 
-def test_a_file_stands_for_itself_even_if_missing(tmp_path):
+def test_rundir_find_checkpoint_takes_nothing_for_the_newest_run_that_has_finished_an_epoch():
+    saved("old", at=1000, kind="best")
+    trained = saved("old", at=1000)
+    saved("new", at=2000)
+    assert rundir.find_checkpoint(None) == trained.best
+
+
+def test_rundir_find_checkpoint_takes_a_file_for_itself_even_if_missing(tmp_path):
     assert rundir.find_checkpoint(tmp_path / "my.npz") == tmp_path / "my.npz"
 
 
-def test_a_folder_without_a_checkpoint_is_an_error(tmp_path):
+def test_rundir_find_checkpoint_refuses_a_folder_without_a_checkpoint(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         rundir.find_checkpoint(tmp_path)
     assert caught.value.message == f"{tmp_path}: holds no checkpoint"

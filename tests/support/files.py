@@ -1,8 +1,10 @@
 """Where the project's files lie, what a folder holds, folders made once, and a file system that refuses."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,19 @@ def failing(number: int) -> Callable[..., Any]:
         raise OSError(number, os.strerror(number))
 
     return call
+
+
+@contextlib.contextmanager
+def pipe(path: Path, *, held: bool) -> Iterator[None]:
+    """A named pipe, whose other end somebody holds or nobody; whoever waits for it fails the test."""
+    os.mkfifo(path)
+    other_end = os.open(path, os.O_RDWR) if held else None
+    usual = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("waits"))
+    signal.alarm(5)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, usual)
+        if other_end is not None:
+            os.close(other_end)
