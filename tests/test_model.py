@@ -1,0 +1,267 @@
+"""A trained network, read from a run or a file: it predicts, is measured, and claims no more than its checkpoint."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnctl import build, checkpoint
+from nnctl.checkpoint import Checkpoint
+from nnctl.data.catalog import CATALOG
+from nnctl.data.examples import Examples
+from nnctl.errors import ArgumentError, CheckpointError
+from nnctl.model import Model
+from nnctl.run import train_run
+from nnctl.rundir import RunDir
+from nnctl.train import Trainer, evaluate
+from tests.support.trainings import (
+    NONE,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    configured,
+    dataset,
+    finish,
+    snapshot,
+    trainer_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def trainer() -> Trainer:
+    """It has finished its three epochs."""
+    trainer = trainer_of("data.dataset=mnist")
+    finish(trainer)
+    return trainer
+
+
+@pytest.fixture
+def saved(trainer: Trainer) -> Checkpoint:
+    return snapshot(trainer, "data.dataset=mnist")
+
+
+@pytest.fixture
+def path(saved: Checkpoint, tmp_path: Path) -> Path:
+    """A checkpoint file that lies alone."""
+    path = tmp_path / "alone.npz"
+    checkpoint.save(path, saved)
+    return path
+
+
+def changed(saved: Checkpoint, change: Callable[[dict[str, Any]], object]) -> Checkpoint:
+    """A checkpoint with another configuration."""
+    config = {key: dict(value) if isinstance(value, dict) else value for key, value in saved.config.items()}
+    change(config)
+    return dataclasses.replace(saved, config=config)
+
+
+# load
+
+
+def test_model_load_gives_what_the_checkpoint_holds(trainer: Trainer, path: Path) -> None:
+    model = Model.load(path)
+    assert model.path == path
+    assert model.epochs == 3
+    assert model.config["network"]["hidden"] == [8]
+    assert model.class_names == CATALOG["mnist"].classes == tuple("0123456789")
+    assert model.dataset == "mnist"
+    assert model.data == configured("data.dataset=mnist").data
+    np.testing.assert_array_equal(model.network.params, trainer.network.params)
+    assert type(model.criterion) is type(trainer.criterion)
+
+
+def test_model_load_takes_text_and_paths_of_files_and_runs(path: Path, trainer: Trainer) -> None:
+    run = RunDir(Path("runs/one"))
+    run.best.parent.mkdir(parents=True)
+    checkpoint.save(run.last, snapshot(trainer_of()))
+    assert Model.load("runs/one").path == Model.load(Path("runs/one")).path == run.last
+    checkpoint.save(run.best, snapshot(trainer))
+    assert Model.load("runs/one").path == Model.load(Path("runs/one")).path == run.best
+    assert Model.load("runs/one/checkpoints/last.npz").path == run.last
+    assert Model.load(str(path)).path == Model.load(path).path == path
+    expected = trainer.network.predict(TEST.pixels())
+    for source in ("runs/one", str(path), path, None):
+        np.testing.assert_array_equal(Model.load(source).predict(TEST.pixels()), expected)
+
+
+def test_model_load_of_nothing_takes_the_newest_run_that_has_finished_an_epoch() -> None:
+    for number, name in enumerate(("old", "new", "begun")):
+        run = RunDir(Path("runs", name))
+        run.best.parent.mkdir(parents=True)
+        checkpoint.save(run.last, snapshot(trainer_of(f"seed={number}"), f"seed={number}"))
+        if name != "begun":
+            checkpoint.save(run.best, snapshot(trainer_of(f"seed={number}"), f"seed={number}"))
+        os.utime(run.last, (number + 1000, number + 1000))
+    assert Model.load().path == Model.load(None).path == Path("runs/new/checkpoints/best.npz")
+
+
+@pytest.mark.parametrize("source", [None, "nowhere.npz", Path("nowhere.npz"), Path()])
+def test_model_load_of_what_is_not_there_is_a_checkpoint_error(source: Path | str | None) -> None:
+    with pytest.raises(CheckpointError):
+        Model.load(source)
+
+
+def test_model_load_gives_the_network_that_a_run_tested() -> None:
+    result = train_run(configured(), dataset(), "run")
+    model = Model.load("run")
+    assert model.evaluate(TEST).loss == result.test.loss
+    assert model.epochs == result.metadata["best"]["epoch"]
+    assert model.dataset == "synthetic"
+    without = train_run(configured(), dataset(NONE), "without")
+    assert Model.load("without").path == RunDir(without.directory).last
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("output", [None, "softmax", "sigmoid"])
+def test_model_load_gives_the_loss_and_the_output_of_the_training(loss: str, output: str | None) -> None:
+    overrides = [f"loss={loss}", *([] if output is None else [f"network.output={output}"])]
+    trainer = trainer_of(*overrides)
+    model = Model.from_checkpoint(snapshot(trainer, *overrides), Path("any.npz"))
+    assert type(model.criterion) is type(trainer.criterion)
+    assert type(model.network.output) is type(trainer.network.output)
+    assert model.evaluate(TEST).loss == evaluate(trainer.network, TEST, trainer.criterion).loss
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["network"].update(hidden=[9]),
+        lambda config: config["network"].update(hidden=[8, 8]),
+        lambda config: config["network"].update(hidden=[]),
+        lambda config: config["network"].update(hidden=8),
+        lambda config: config["network"].update(hidden="8"),
+        lambda config: config["network"].update(hidden=[-8]),
+        lambda config: config["network"].update(hidden=[10**12]),
+        lambda config: config["network"].update(hidden=None),
+        lambda config: config["network"].update(activation="eval"),
+        lambda config: config["network"].update(activation=None),
+        lambda config: config["network"].update(output="eval"),
+        lambda config: config["network"].update(output="linear"),  # which no cross-entropy compares
+        lambda config: config["network"].pop("hidden"),
+        lambda config: config.update(network=[]),
+        lambda config: config.update(loss="eval"),
+        lambda config: config.pop("loss"),
+        lambda config: config.clear(),
+    ],
+)
+def test_model_load_refuses_a_configuration_that_does_not_fit_the_arrays(
+    saved: Checkpoint, change: Callable[[dict[str, Any]], object]
+) -> None:
+    checkpoint.save(Path("wrong.npz"), changed(saved, change))
+    with pytest.raises(CheckpointError, match=r"^wrong\.npz: its configuration does not fit its arrays$"):
+        Model.load("wrong.npz")
+
+
+# what it was trained on
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "synthetic"])
+def test_model_class_names_are_those_of_its_dataset(saved: Checkpoint, name: str) -> None:
+    model = Model.from_checkpoint(changed(saved, lambda config: config["data"].update(dataset=name)), Path("any.npz"))
+    assert (model.dataset, model.class_names) == (name, CATALOG[name].classes)
+    assert len(model.class_names) == build.CLASSES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.pop("data"),
+        lambda config: config.update(data=None),
+        lambda config: config.update(data="mnist"),
+        lambda config: config["data"].pop("dataset"),
+        lambda config: config["data"].update(dataset="auto"),  # which says nothing
+        lambda config: config["data"].update(dataset="cats"),
+        lambda config: config["data"].update(dataset=["mnist"]),
+        lambda config: config["data"].update(dataset=None),
+    ],
+)
+def test_model_makes_no_class_names_up(saved: Checkpoint, change: Callable[[dict[str, Any]], object]) -> None:
+    model = Model.from_checkpoint(changed(saved, change), Path("any.npz"))
+    for ask in (lambda: model.class_names, lambda: model.dataset):
+        with pytest.raises(CheckpointError, match=r"any\.npz: does not say which images it was trained on"):
+            ask()
+    np.testing.assert_array_equal(model.predict(TEST.pixels()).argmax(axis=1), model.evaluate(TEST).predictions)
+
+
+def test_model_data_that_nobody_can_have_trained_with_is_a_checkpoint_error(saved: Checkpoint) -> None:
+    model = Model.from_checkpoint(changed(saved, lambda config: config["data"].update(validation=-1)), Path("any.npz"))
+    with pytest.raises(CheckpointError, match=r"any\.npz") as caught:
+        _ = model.data
+    assert any("data.validation" in line for line in (caught.value.message, *caught.value.details))
+
+
+# predict
+
+
+def test_model_predict_gives_the_probability_of_each_class(path: Path, trainer: Trainer) -> None:
+    model, pixels = Model.load(path), TEST.pixels()
+    probs = model.predict(pixels)
+    assert probs.shape == (len(TEST), 10)
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(probs, trainer.network.predict(pixels))
+    np.testing.assert_allclose(model.predict(pixels.reshape(-1, 784)), probs, rtol=1e-6)
+    one = model.predict(pixels[3])
+    assert one.shape == (10,)
+    np.testing.assert_allclose(one, probs[3], rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(model.predict(pixels[3].reshape(784)), one)
+    np.testing.assert_array_equal(model.predict(pixels[3].tolist()), one)
+    assert (probs.argmax(axis=1) == TEST.labels).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.full((2, 28, 28), 255.0),
+        np.full((28, 28), -0.1),
+        np.full((28, 28), np.nan),
+        np.zeros((2, 27, 28)),
+        np.zeros((0, 28, 28)),
+        np.full((28, 28), "a"),
+        "digit.png",
+    ],
+    ids=["bytes", "below zero", "nan", "another size", "none", "text", "a name"],
+)
+def test_model_predict_refuses_what_is_no_image(path: Path, images: Any) -> None:
+    with pytest.raises(ArgumentError):
+        Model.load(path).predict(images)
+
+
+def test_model_whose_outputs_are_not_finite_is_a_checkpoint_error(trainer: Trainer) -> None:
+    trainer.network.params[:] = 3e38  # finite, but no sum of them is
+    checkpoint.save(Path("huge.npz"), snapshot(trainer))
+    model = Model.load("huge.npz")
+    for ask in (lambda: model.predict(TEST.pixels()), lambda: model.predict(TEST.pixels()[0])):
+        with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers$"):
+            ask()
+    with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers$"):
+        model.evaluate(TEST)
+
+
+# evaluate
+
+
+def test_model_evaluate_gives_what_training_said(path: Path, trainer: Trainer) -> None:
+    result = Model.load(path).evaluate(VALIDATION)
+    assert result.loss == trainer.history[-1]["validation_loss"]
+    assert result.accuracy == trainer.history[-1]["validation_accuracy"]
+
+
+@pytest.mark.parametrize("examples", [NONE, Examples(TRAIN.images, TRAIN.labels + 1)], ids=["none", "other classes"])
+def test_model_evaluate_refuses_wrong_examples(path: Path, examples: Examples) -> None:
+    with pytest.raises(ArgumentError):
+        Model.load(path).evaluate(examples)
+
+
+def test_model_is_frozen(path: Path) -> None:
+    model = Model.load(path)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.epochs = 7  # type: ignore[misc]
