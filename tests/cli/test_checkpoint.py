@@ -13,7 +13,7 @@ from tests.support.cli import Cli
 from tests.support.runs import info
 
 
-def test_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path) -> None:
+def test_checkpoint_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path) -> None:
     code, out, err = cli("checkpoint", "info", small_run)
     assert (code, err) == (0, "")
     lines = dict(line.split(None, 1) for line in out.splitlines() if not line.startswith("array"))
@@ -26,25 +26,25 @@ def test_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path) -> None:
     assert "array       param/hidden1.weight (784, 16)" in out
 
 
-def test_info_tells_programs_more(cli: Cli, small_run: Path) -> None:
+def test_checkpoint_info_tells_programs_more(cli: Cli, small_run: Path) -> None:
     code, out, _ = cli("checkpoint", "info", small_run, "--json")
     assert code == 0
-    info = json.loads(out)
-    assert info["schema_version"] == 1
-    assert info["format_version"] == 1
-    assert (info["epoch"], info["step"], info["batch"]) == (2, 64, 0)
-    assert info["arrays"]["param/output.bias"] == [10]
-    assert info["config"]["network"]["hidden"] == [16]
-    assert [entry["epoch"] for entry in info["history"]] == [1, 2]
+    told = json.loads(out)
+    assert told["schema_version"] == 1
+    assert told["format_version"] == 1
+    assert (told["epoch"], told["step"], told["batch"]) == (2, 64, 0)
+    assert told["arrays"]["param/output.bias"] == [10]
+    assert told["config"]["network"]["hidden"] == [16]
+    assert [entry["epoch"] for entry in told["history"]] == [1, 2]
 
 
-def test_the_digest_is_the_one_that_training_reported(cli: Cli, small_run: Path) -> None:
+def test_checkpoint_digest_is_the_one_that_training_reported(cli: Cli, small_run: Path) -> None:
     reported = info(small_run)["digest"]
     last = small_run / "checkpoints" / "last.npz"
     assert cli("checkpoint", "digest", last) == (0, f"{reported}\n", "")
 
 
-def test_verify_accepts_files_and_whole_runs(cli: Cli, own_run: Path) -> None:
+def test_checkpoint_verify_accepts_files_and_whole_runs(cli: Cli, own_run: Path) -> None:
     files = [own_run / "checkpoints" / name for name in ("best.npz", "last.npz")]
     expected = "".join(f"{file}: ok\n" for file in files)
     assert cli("checkpoint", "verify", *files) == (0, expected, "")
@@ -52,7 +52,7 @@ def test_verify_accepts_files_and_whole_runs(cli: Cli, own_run: Path) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_verify_names_the_damaged_among_the_good(as_json: bool, cli: Cli, own_run: Path) -> None:
+def test_checkpoint_verify_names_the_damaged_among_the_good(as_json: bool, cli: Cli, own_run: Path) -> None:
     best, last = (own_run / "checkpoints" / name for name in ("best.npz", "last.npz"))
     content = bytearray(best.read_bytes())
     content[len(content) // 2] ^= 1  # a single bit, within an array
@@ -69,7 +69,9 @@ def test_verify_names_the_damaged_among_the_good(as_json: bool, cli: Cli, own_ru
         assert second == f"{last}: ok"
 
 
-def test_a_folder_without_a_checkpoint_is_not_passed_over(cli: Cli, own_run: Path, tmp_path: Path) -> None:
+def test_checkpoint_verify_does_not_pass_over_a_folder_without_a_checkpoint(
+    cli: Cli, own_run: Path, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = cli("checkpoint", "verify", own_run / "checkpoints" / "last.npz", tmp_path / "empty")
     assert code == 4
@@ -134,24 +136,26 @@ def test_a_link_to_nowhere_is_not_passed_over(command: str, cli: Cli, own_run: P
 
 
 @pytest.mark.parametrize("command", ["info", "digest", "verify"])
-def test_a_checkpoint_whose_arrays_are_not_those_of_its_configuration_is_refused(
+def test_checkpoint_commands_refuse_arrays_that_are_not_those_of_the_configuration(
     command: str, cli: Cli, own_run: Path
 ) -> None:
     path = own_run / "checkpoints" / "last.npz"
     saved = checkpoint.load(path)
-    config = saved.meta.config | {"network": saved.meta.config["network"] | {"hidden": [17]}}
-    checkpoint.save(path, dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, config=config)))
+    config = {**saved.config, "network": saved.config["network"] | {"hidden": [17]}}
+    checkpoint.save(path, dataclasses.replace(saved, config=config))
     code, out, err = cli("checkpoint", command, path)
     assert code == 4
     assert "its configuration does not fit its arrays" in out + err
 
 
 @pytest.mark.parametrize("command", ["info", "digest", "verify"])
-def test_a_name_that_no_file_can_have_is_that_of_no_checkpoint(command: str, cli: Cli) -> None:
+def test_checkpoint_commands_take_a_name_that_no_file_can_have_for_that_of_no_checkpoint(
+    command: str, cli: Cli
+) -> None:
     assert cli("checkpoint", command, "n" * 300)[0] == 4
 
 
-def test_a_name_of_two_lines_stays_on_one(cli: Cli, own_run: Path) -> None:
+def test_checkpoint_verify_leaves_a_name_of_two_lines_on_one(cli: Cli, own_run: Path) -> None:
     odd = own_run.with_name("odd\nname")
     own_run.rename(odd)
     code, out, _ = cli("checkpoint", "verify", odd)
@@ -160,13 +164,15 @@ def test_a_name_of_two_lines_stays_on_one(cli: Cli, own_run: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["info", "digest"])
-def test_the_newest_run_is_meant_unless_another_is_named(command: str, cli: Cli, own_run: Path) -> None:
+def test_checkpoint_commands_take_the_newest_run_unless_another_is_named(command: str, cli: Cli, own_run: Path) -> None:
     relative = own_run.relative_to(Path.cwd())
     assert cli("checkpoint", command) == cli("checkpoint", command, relative)
     assert cli("checkpoint", command)[0] == 0
 
 
-def test_looking_needs_neither_the_data_nor_the_lock(cli: Cli, own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_commands_need_neither_the_data_nor_the_lock(
+    cli: Cli, own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = sorted(own_run.rglob("*"))
     monkeypatch.setattr("nnctl.data.datasets.load_dataset", None)
     with filelock.FileLock(own_run / ".lock"):

@@ -37,7 +37,7 @@ EVERY_RUN_HOLDS = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last
 # What a run leaves behind
 
 
-def test_a_run_directory_holds_settings_measurements_and_checkpoints(small_run: Path) -> None:
+def test_train_leaves_settings_measurements_and_checkpoints(small_run: Path) -> None:
     files = {path.relative_to(small_run).as_posix() for path in small_run.rglob("*") if path.is_file()}
     assert files - {".lock"} == EVERY_RUN_HOLDS
     run = info(small_run)
@@ -53,19 +53,19 @@ def test_a_run_directory_holds_settings_measurements_and_checkpoints(small_run: 
     assert [line["epoch"] for line in metrics(small_run)] == [1, 2]
 
 
-def test_the_saved_config_replays_the_run_to_the_bit(cli: Cli, small_run: Path) -> None:
+def test_train_with_the_saved_config_replays_the_run_to_the_bit(cli: Cli, small_run: Path) -> None:
     code, _, err = cli("train", small_run / "config.yaml", "--run-dir", "again")
     assert code == 0, err
     assert digest(Path("again")) == digest(small_run)
     assert Path("again/config.yaml").read_bytes() == (small_run / "config.yaml").read_bytes()
 
 
-def test_another_seed_gives_another_network(cli: Cli, small_run: Path) -> None:
+def test_train_with_another_seed_gives_another_network(cli: Cli, small_run: Path) -> None:
     assert cli("train", small_run / "config.yaml", "--set", "seed=1", "--run-dir", "other")[0] == 0
     assert digest(Path("other")) != digest(small_run)
 
 
-def test_json_prints_one_object_that_says_all(cli: Cli, small: Small) -> None:
+def test_train_json_prints_one_object_that_says_all(cli: Cli, small: Small) -> None:
     answer = cli("train", *small, "--json", "--quiet")
     assert (answer.code, answer.err) == (0, "")
     result = answer.json
@@ -76,13 +76,13 @@ def test_json_prints_one_object_that_says_all(cli: Cli, small: Small) -> None:
     assert result["test"]["accuracy"] == 1 - result["test"]["errors"] / 10_000
 
 
-def test_quiet_says_nothing_but_the_result(cli: Cli, small: Small) -> None:
+def test_train_quiet_says_nothing_but_the_result(cli: Cli, small: Small) -> None:
     code, out, err = cli("train", *small, "--quiet")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == ["test", "run", "next"]
 
 
-def test_elsewhere_than_on_a_terminal_each_epoch_is_one_line(cli: Cli, small: Small) -> None:
+def test_train_writes_one_line_for_each_epoch_elsewhere_than_on_a_terminal(cli: Cli, small: Small) -> None:
     _, out, err = cli("train", *small)
     assert "epoch" not in out.replace("best epoch", "")
     assert [line.split()[0] for line in err.splitlines() if "/2 " in line] == ["1/2", "2/2"]
@@ -90,7 +90,7 @@ def test_elsewhere_than_on_a_terminal_each_epoch_is_one_line(cli: Cli, small: Sm
     assert "training:" not in err
 
 
-def test_on_a_terminal_one_bar_runs_above_which_the_epochs_are_listed(terminal: Terminal, small: Small) -> None:
+def test_train_shows_one_bar_on_a_terminal_and_lists_the_epochs_above_it(terminal: Terminal, small: Small) -> None:
     code, shown = terminal("train", *small)
     assert code == 0
     assert "\rtraining:   0%" in shown
@@ -98,7 +98,7 @@ def test_on_a_terminal_one_bar_runs_above_which_the_epochs_are_listed(terminal: 
     assert shown.rstrip().splitlines()[-1].startswith("next")
 
 
-def test_a_run_is_named_after_time_dataset_and_sizes(cli: Cli, small: Small) -> None:
+def test_train_names_a_run_after_time_dataset_and_sizes(cli: Cli, small: Small) -> None:
     assert cli("train", *small, "--quiet")[0] == 0
     assert cli("train", *small, "--quiet")[0] == 0
     names = [path.name for path in Path("runs").iterdir()]
@@ -106,8 +106,21 @@ def test_a_run_is_named_after_time_dataset_and_sizes(cli: Cli, small: Small) -> 
     assert all(re.fullmatch(r"\d{8}-\d{6}-synthetic-784-16-10(-2)?", name) for name in names)
 
 
+def test_train_on_a_clock_that_stands_still_ends_well_and_shows_no_speed(
+    cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnctl.train.time.perf_counter", lambda: 12.5)
+    code, _, err = cli("train", *small, "--run-dir", "run")
+    assert code == 0, err
+    rows = [line.split() for line in err.splitlines() if "/2 " in line]
+    assert [(row[0], row[7]) for row in rows] == [("1/2", "-"), ("2/2", "-")]
+    assert [line["images_per_second"] for line in metrics(Path("run"))] == [0, 0]
+    answer = cli("train", *small, "--run-dir", "again", "--json", "--quiet")
+    assert (answer.code, answer.json["seconds"]) == (0, 0)
+
+
 @pytest.mark.parametrize("where", [(), ("--run-dir", "my run")], ids=["runs/", "--run-dir"])
-def test_the_next_commands_can_be_pasted(where: tuple[str, ...], cli: Cli, small: Small) -> None:
+def test_train_ends_with_commands_that_can_be_pasted(where: tuple[str, ...], cli: Cli, small: Small) -> None:
     _, out, _ = cli("train", *small, "--quiet", *where)
     (line,) = (line for line in out.splitlines() if line.startswith("next"))
     export, predict = line.removeprefix("next").split("&&")
@@ -117,7 +130,7 @@ def test_the_next_commands_can_be_pasted(where: tuple[str, ...], cli: Cli, small
     assert read.startswith("digit.png: ")
 
 
-def test_the_best_epoch_is_the_one_that_is_tested(cli: Cli, small: Small) -> None:
+def test_train_tests_the_best_epoch(cli: Cli, small: Small) -> None:
     # the steps grow until the very end, when they are far too large
     restless: tuple[str, ...] = (
         "--set=optimizer.learning_rate=20",
@@ -135,7 +148,7 @@ def test_the_best_epoch_is_the_one_that_is_tested(cli: Cli, small: Small) -> Non
     assert info(Path("run"))["test"]["errors"] == errors[0] != errors[1]
 
 
-def test_without_validation_the_last_epoch_is_the_one_that_counts(cli: Cli, small: Small) -> None:
+def test_train_without_validation_tests_the_last_epoch(cli: Cli, small: Small) -> None:
     code, out, err = cli("train", *small, "--set", "data.validation=0", "--run-dir", "run")
     assert code == 0, err
     assert "(epoch 2)" in out
@@ -146,7 +159,7 @@ def test_without_validation_the_last_epoch_is_the_one_that_counts(cli: Cli, smal
 # Which digits
 
 
-def test_auto_falls_back_to_synthetic_digits_loudly(cli: Cli, small: Small) -> None:
+def test_train_on_auto_falls_back_to_synthetic_digits_loudly(cli: Cli, small: Small) -> None:
     code, out, err = cli("train", *small, "--set", "data.dataset=auto", "--offline", "--quiet", "--run-dir", "run")
     assert code == 0
     assert err.count("nnctl: warning: ") == 2
@@ -156,7 +169,7 @@ def test_auto_falls_back_to_synthetic_digits_loudly(cli: Cli, small: Small) -> N
     assert "MNIST is not in" in str(info(Path("run"))["fallback"])
 
 
-def test_mnist_never_falls_back(cli: Cli, small: Small) -> None:
+def test_train_on_mnist_never_falls_back(cli: Cli, small: Small) -> None:
     code, out, err = cli("train", *small, "--set", "data.dataset=mnist", "--offline")
     assert (code, out) == (3, "")
     assert "train-images-idx3-ubyte.gz is missing" in err
@@ -166,7 +179,7 @@ def test_mnist_never_falls_back(cli: Cli, small: Small) -> None:
 # One run, one directory, one process
 
 
-def test_a_used_directory_is_refused_and_left_as_it_is(cli: Cli, small: Small, own_run: Path) -> None:
+def test_train_refuses_a_used_directory_and_leaves_it_as_it_is(cli: Cli, small: Small, own_run: Path) -> None:
     before = contents(own_run)
     code, out, err = cli("train", *small, "--set", "seed=7", "--run-dir", own_run)
     assert (code, out) == (2, "")
@@ -176,7 +189,7 @@ def test_a_used_directory_is_refused_and_left_as_it_is(cli: Cli, small: Small, o
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["anew", "resume"])
-def test_a_directory_in_use_is_refused(resume: tuple[str, ...], cli: Cli, small: Small, own_run: Path) -> None:
+def test_train_refuses_a_directory_in_use(resume: tuple[str, ...], cli: Cli, small: Small, own_run: Path) -> None:
     with filelock.FileLock(own_run / ".lock"):
         code, out, err = cli("train", *small, "--run-dir", own_run, *resume)
     assert (code, out) == (8, "")
@@ -186,7 +199,7 @@ def test_a_directory_in_use_is_refused(resume: tuple[str, ...], cli: Cli, small:
 # Going on
 
 
-def test_a_finished_run_trained_on_equals_one_trained_that_long_at_once(cli: Cli, small: Small) -> None:
+def test_train_resume_of_a_finished_run_equals_one_trained_that_long_at_once(cli: Cli, small: Small) -> None:
     settings = (*small, "--set=schedule.name=constant", "--quiet")  # the others depend on the number of epochs
     assert cli("train", *settings, "--run-dir", "run", "--set=train.epochs=1")[0] == 0
     assert cli("train", "--resume", "--run-dir", "run", "--set=train.epochs=2", "--quiet")[0] == 0
@@ -195,7 +208,7 @@ def test_a_finished_run_trained_on_equals_one_trained_that_long_at_once(cli: Cli
     assert [line["epoch"] for line in metrics(Path("run"))] == [1, 2]
 
 
-def test_lines_of_epochs_that_are_run_again_are_dropped(cli: Cli, own_run: Path) -> None:
+def test_train_resume_drops_the_lines_of_epochs_that_are_run_again(cli: Cli, own_run: Path) -> None:
     with (own_run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"epoch": 3, "loss": "of a crashed process"}) + '\n{"epoch": 4, "lo')
     assert cli("train", "--resume", "--set=train.epochs=3", "--quiet")[0] == 0
@@ -203,7 +216,7 @@ def test_lines_of_epochs_that_are_run_again_are_dropped(cli: Cli, own_run: Path)
     assert isinstance(metrics(own_run)[2]["loss"], float)
 
 
-def test_a_resumed_run_keeps_its_beginning(cli: Cli, own_run: Path) -> None:
+def test_train_resume_leaves_the_beginning_of_a_run_as_it_was(cli: Cli, own_run: Path) -> None:
     before = info(own_run) | {"started": "2001-01-01T00:00:00+00:00", "fallback": "no network"}
     (own_run / "run.json").write_text(json.dumps(before))
     code, _, err = cli("train", "--resume", "--set=train.epochs=3", "--quiet")
@@ -212,21 +225,20 @@ def test_a_resumed_run_keeps_its_beginning(cli: Cli, own_run: Path) -> None:
     assert info(own_run)["epochs"] == 3
 
 
-def test_another_blas_kernel_than_before_is_worth_a_warning(cli: Cli, own_run: Path) -> None:
+def test_train_resume_warns_of_another_blas_kernel_than_before(cli: Cli, own_run: Path) -> None:
     saved = checkpoint.load(own_run / "checkpoints" / "last.npz")
-    other = saved.meta.about | {"blas": saved.meta.about["blas"] | {"kernel": "Nehalem", "threads": 77}}
-    older = dataclasses.replace(saved, meta=dataclasses.replace(saved.meta, about=other))
-    checkpoint.save(own_run / "checkpoints" / "last.npz", older)
+    other = {**saved.environment, "blas": saved.environment["blas"] | {"kernel": "Nehalem", "threads": 77}}
+    checkpoint.save(own_run / "checkpoints" / "last.npz", dataclasses.replace(saved, environment=other))
     code, _, err = cli("train", "--resume", "--quiet")
     assert code == 0
     assert re.search(r"nnctl: warning: BLAS kernel: \w+ here, Nehalem before; the last bits", err)
     assert re.search(r"nnctl: warning: BLAS threads: \d+ here, 77 before; the last bits", err)
 
 
-def test_other_data_than_before_are_refused(cli: Cli, own_run: Path) -> None:
+def test_train_resume_refuses_other_data_than_before(cli: Cli, own_run: Path) -> None:
     saved = checkpoint.load(own_run / "checkpoints" / "last.npz")
-    other = dataclasses.replace(saved.meta, about=saved.meta.about | {"data_sha256": {"train": "0"}})
-    checkpoint.save(own_run / "checkpoints" / "last.npz", dataclasses.replace(saved, meta=other))
+    other = {**saved.environment, "data_sha256": {"train": "0"}}
+    checkpoint.save(own_run / "checkpoints" / "last.npz", dataclasses.replace(saved, environment=other))
     before = contents(own_run)
     code, out, err = cli("train", "--resume", "--set=train.epochs=3", "--quiet")
     assert (code, out) == (2, "")
@@ -235,7 +247,7 @@ def test_other_data_than_before_are_refused(cli: Cli, own_run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["last.npz", "best.npz"])
-def test_a_run_that_lost_a_checkpoint_does_not_start_over(cli: Cli, own_run: Path, name: str) -> None:
+def test_train_resume_does_not_start_a_run_over_that_lost_a_checkpoint(cli: Cli, own_run: Path, name: str) -> None:
     (own_run / "checkpoints" / name).unlink()
     before = contents(own_run)
     code, out, err = cli("train", "--resume", "--run-dir", own_run, "--set=train.epochs=3", "--quiet")
@@ -244,7 +256,7 @@ def test_a_run_that_lost_a_checkpoint_does_not_start_over(cli: Cli, own_run: Pat
     assert contents(own_run) == before
 
 
-def test_as_many_checkpoints_are_kept_as_asked_for_and_each_can_be_gone_on_from(cli: Cli, small: Small) -> None:
+def test_train_retains_as_many_checkpoints_as_asked_for_and_resumes_from_each(cli: Cli, small: Small) -> None:
     where = ("--run-dir", "run", "--quiet")
     assert cli("train", *small, *where, "--set=train.checkpoint_every=10", "--set=train.keep=3")[0] == 0
     kept = Path("run/checkpoints")
@@ -254,7 +266,7 @@ def test_as_many_checkpoints_are_kept_as_asked_for_and_each_can_be_gone_on_from(
         "step-000000050.npz",
         "step-000000060.npz",
     ]
-    assert [checkpoint.load(path).meta.step for path in sorted(kept.glob("step*"))] == [50, 60]
+    assert [checkpoint.load(path).state.step for path in sorted(kept.glob("step*"))] == [50, 60]
     end = digest(Path("run"))
     shutil.copy(kept / "step-000000050.npz", kept / "last.npz")
     assert cli("train", *where, "--resume", "--set=train.keep=1")[0] == 0
@@ -262,7 +274,7 @@ def test_as_many_checkpoints_are_kept_as_asked_for_and_each_can_be_gone_on_from(
     assert sorted(path.name for path in kept.iterdir()) == ["best.npz", "last.npz"]
 
 
-def test_fewer_epochs_than_done_are_refused(cli: Cli, own_run: Path) -> None:
+def test_train_resume_refuses_fewer_epochs_than_done(cli: Cli, own_run: Path) -> None:
     before = contents(own_run)
     code, out, err = cli("train", "--resume", "--set=train.epochs=1", "--quiet")
     assert (code, out) == (2, "")
@@ -271,24 +283,24 @@ def test_fewer_epochs_than_done_are_refused(cli: Cli, own_run: Path) -> None:
     assert contents(own_run) == before
 
 
-def test_resuming_where_there_is_no_run_begins_one_and_says_so(cli: Cli, small: Small) -> None:
+def test_train_resume_where_there_is_no_run_begins_one_and_says_so(cli: Cli, small: Small) -> None:
     code, _, err = cli("train", *small, "--run-dir", "new", "--resume", "--quiet")
     assert (code, err) == (0, "nnctl: warning: new: holds no run to resume; starting a new one\n")
 
 
-def test_what_auto_became_is_in_the_saved_config(cli: Cli, small: Small) -> None:
+def test_train_saves_what_auto_became_in_the_config(cli: Cli, small: Small) -> None:
     arguments = [argument for argument in small if argument != "--threads=1"]
     assert cli("train", *arguments, "--run-dir", "run", "--quiet")[0] == 0
     assert load(Path("run/config.yaml"), environ={}).config.train.threads == info(Path("run"))["blas"]["threads"]
 
 
-def test_a_run_that_was_stretched_says_so_for_ever(cli: Cli, own_run: Path) -> None:
+def test_train_resume_records_permanently_that_a_run_was_stretched(cli: Cli, own_run: Path) -> None:
     assert cli("train", "--resume", "--set=train.epochs=3", "--quiet")[0] == 0
     assert cli("train", "--resume", "--quiet")[0] == 0
     assert info(own_run)["extended"] == [{"at": 2, "from": 2, "to": 3}]
 
 
-def test_early_stopping_needs_validation_images(cli: Cli, small: Small) -> None:
+def test_train_refuses_patience_without_validation_images(cli: Cli, small: Small) -> None:
     code, out, err = cli("train", *small, "--set=train.patience=1", "--set=data.validation=0")
     assert (code, out) == (2, "")
     assert "train.patience: waits for a better validation, but data.validation is 0" in err
@@ -299,7 +311,7 @@ def test_early_stopping_needs_validation_images(cli: Cli, small: Small) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variable"), [(("--threads", "2"), "1"), ((), "2")], ids=["--threads", "variable"]
 )
-def test_a_resumed_run_keeps_its_thread_count(
+def test_train_resume_leaves_the_thread_count_of_a_run_as_it_was(
     arguments: tuple[str, ...], variable: str, small: Small, tmp_path: Path, nnctl: Nnctl
 ) -> None:
     first = ("train", *small, "--set=train.threads=auto", "--run-dir", "run", "--quiet")
@@ -311,7 +323,7 @@ def test_a_resumed_run_keeps_its_thread_count(
     assert info(tmp_path / "run")["blas"]["threads"] == 2
 
 
-def test_resuming_a_finished_run_says_that_nothing_is_left(cli: Cli, own_run: Path) -> None:
+def test_train_resume_of_a_finished_run_says_that_nothing_is_left(cli: Cli, own_run: Path) -> None:
     before = digest(own_run)
     code, out, err = cli("train", "--resume")
     assert code == 0
@@ -320,19 +332,19 @@ def test_resuming_a_finished_run_says_that_nothing_is_left(cli: Cli, own_run: Pa
     assert digest(own_run) == before
 
 
-def test_another_network_cannot_be_resumed(cli: Cli, own_run: Path) -> None:
+def test_train_resume_refuses_another_network(cli: Cli, own_run: Path) -> None:
     code, out, err = cli("train", "--resume", "--run-dir", own_run, "--set", "network.hidden=[8]")
     assert (code, out) == (2, "")
     assert "cannot be resumed with another network.hidden" in err
 
 
-def test_without_a_run_there_is_nothing_to_resume(cli: Cli) -> None:
+def test_train_resume_without_a_run_has_nothing_to_resume(cli: Cli) -> None:
     code, _, err = cli("train", "--resume")
     assert code == 4
     assert "no run found in runs/" in err
 
 
-def test_a_signal_too_late_for_the_last_step_has_its_usual_effect() -> None:
+def test_signals_stop_asked_gives_a_signal_too_late_for_the_last_step_its_usual_effect() -> None:
     heard: list[int] = []
     usual = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     with signals.stop_asked():
@@ -342,21 +354,21 @@ def test_a_signal_too_late_for_the_last_step_has_its_usual_effect() -> None:
     assert heard == [signal.SIGTERM]
 
 
-def test_a_signal_while_the_test_accuracy_is_measured_leaves_a_stopped_run(
+def test_train_leaves_a_stopped_run_after_a_signal_while_the_test_accuracy_is_measured(
     cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def terminated(*_: object) -> None:
         raise SystemExit(143)
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnctl.cli.train._test", terminated)
+        patch.setattr("nnctl.run.runner.evaluate", terminated)
         assert cli("train", *small, "--run-dir", "run")[0] == 143
     assert info(Path("run"))["status"] == "stopped"
     assert cli("train", "--resume", "--run-dir", "run")[0] == 0
     assert info(Path("run"))["status"] == "finished"
 
 
-def test_a_best_checkpoint_of_another_run_is_not_taken_for_this_one(cli: Cli, small: Small) -> None:
+def test_train_resume_refuses_the_best_checkpoint_of_another_run(cli: Cli, small: Small) -> None:
     for name, seed in (("run", 1), ("other", 2)):
         assert cli("train", *small, f"--set=seed={seed}", "--run-dir", name)[0] == 0
     shutil.copy("other/checkpoints/best.npz", "run/checkpoints/best.npz")
@@ -374,7 +386,7 @@ def hinted(err: str) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("fault", ["missing", "damaged"])
 @pytest.mark.parametrize("keep", [1, 3])
-def test_a_run_without_its_last_checkpoint_can_be_gone_on_from_as_the_hint_says(
+def test_train_resume_without_the_last_checkpoint_goes_on_as_the_hint_says(
     fault: str, keep: int, cli: Cli, small: Small
 ) -> None:
     assert cli("train", *small, f"--set=train.keep={keep}", "--run-dir", "run")[0] == 0
@@ -389,7 +401,7 @@ def test_a_run_without_its_last_checkpoint_can_be_gone_on_from_as_the_hint_says(
     assert digest(Path("run")) == whole
 
 
-def test_a_run_without_its_best_checkpoint_can_be_gone_on_from_if_the_last_is_the_best(cli: Cli, small: Small) -> None:
+def test_train_resume_without_the_best_checkpoint_goes_on_if_the_last_is_the_best(cli: Cli, small: Small) -> None:
     assert cli("train", *small, "--run-dir", "run")[0] == 0
     best = Path("run/checkpoints/best.npz")
     content = best.read_bytes()
@@ -401,7 +413,7 @@ def test_a_run_without_its_best_checkpoint_can_be_gone_on_from_if_the_last_is_th
     assert cli("train", "--resume", "--run-dir", "run")[0] == 0
 
 
-def test_a_run_without_its_configuration_is_not_begun_anew_by_another(cli: Cli, small: Small) -> None:
+def test_train_resume_without_a_configuration_does_not_begin_anew_with_another(cli: Cli, small: Small) -> None:
     assert cli("train", *small, "--run-dir", "run")[0] == 0
     Path("run/config.yaml").unlink()
     code, _, err = cli("train", "--resume", "--run-dir", "run")
@@ -409,14 +421,14 @@ def test_a_run_without_its_configuration_is_not_begun_anew_by_another(cli: Cli, 
     assert "config.yaml: is missing\nhint: restore it" in err
 
 
-def test_a_run_json_that_somebody_edited_stops_no_training(cli: Cli, small: Small) -> None:
+def test_train_resume_goes_on_whatever_run_json_says(cli: Cli, small: Small) -> None:
     assert cli("train", *small, "--run-dir", "run")[0] == 0
     Path("run/run.json").write_text('{"extended": 5}')
     assert cli("train", "--resume", "--run-dir", "run", "--set=train.epochs=3")[0] == 0
     assert info(Path("run"))["extended"] == [{"at": 2, "from": 2, "to": 3}]
 
 
-def test_a_first_save_that_was_not_synced_can_be_gone_on_from(
+def test_train_resume_goes_on_from_a_first_save_that_was_not_synced(
     cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really_sync = durable.sync_folder
@@ -434,7 +446,9 @@ def test_a_first_save_that_was_not_synced_can_be_gone_on_from(
     assert digest(Path("run")) == digest(Path("at once"))
 
 
-def test_a_signal_that_got_lost_on_its_way_is_heeded_when_training_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_stop_asked_handles_a_signal_that_got_lost_before_training_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(signals, "received", [signal.SIGTERM])
     usual = signal.signal(signal.SIGTERM, lambda *_: None)
     with signals.stop_asked() as stop:
@@ -443,7 +457,7 @@ def test_a_signal_that_got_lost_on_its_way_is_heeded_when_training_begins(monkey
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_a_signal_that_nohup_has_switched_off_stays_so() -> None:
+def test_signals_stop_asked_leaves_a_signal_off_that_nohup_has_switched_off() -> None:
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with signals.stop_asked() as stop:
@@ -454,7 +468,7 @@ def test_a_signal_that_nohup_has_switched_off_stays_so() -> None:
         signal.signal(signal.SIGINT, usual)
 
 
-def test_a_second_signal_does_not_wait_but_the_echo_of_the_first_is_none() -> None:
+def test_signals_stop_asked_lets_a_second_one_not_wait_but_takes_an_echo_for_the_first() -> None:
     heard: list[int] = []
     usual = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     with contextlib.suppress(StoppedError), signals.stop_asked() as stop:
@@ -470,7 +484,7 @@ def test_a_second_signal_does_not_wait_but_the_echo_of_the_first_is_none() -> No
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize(("name", "times"), [("SIGINT", 3), ("SIGTERM", 1), ("SIGTERM", 40), ("SIGHUP", 1)])
-def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
+def test_train_stopped_by_signals_is_saved_and_goes_on_to_the_same_bits(
     name: str, times: int, tmp_path: Path, small: Small, nnctl: Nnctl
 ) -> None:
     signum = signal.Signals[name]
@@ -501,24 +515,24 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(
 # Going astray
 
 
-def test_a_run_that_diverges_says_where_and_keeps_the_last_good_checkpoint(cli: Cli, small: Small) -> None:
+def test_train_that_diverges_says_where_and_leaves_the_last_good_checkpoint(cli: Cli, small: Small) -> None:
     astray = ("--set=optimizer.learning_rate=1e38", "--set=network.hidden=[]", "--set=train.checkpoint_every=1")
     code, out, err = cli("train", *small, *astray, "--run-dir", "run", "--quiet")
     assert (code, out) == (7, "")
     found = re.search(r"training diverged: .*step (\d+), epoch 1.*\nhint: .*learning_rate", err)
     assert found
     kept = checkpoint.load(Path("run/checkpoints/last.npz"))
-    assert 0 < kept.meta.step < int(found[1])
+    assert 0 < kept.state.step < int(found[1])
     assert info(Path("run"))["status"] == "diverged"
 
 
-def test_more_epochs_than_planned_are_told_to_bend_the_schedule(
+def test_train_resume_with_more_epochs_warns_that_the_schedule_is_stretched(
     cli: Callable[..., Any], small: tuple[object, ...]
 ) -> None:
     assert cli("train", *small, "--run-dir", "run", "--quiet").code == 0
     longer = cli("train", "--run-dir", "run", "--resume", "--set", "train.epochs=3")
     assert longer.code == 0, longer.err
-    assert "warning: the schedule is laid over 3 epochs now, not 2" in longer.err
+    assert "warning: the schedule is stretched over 3 epochs now, not 2" in longer.err
     again = cli("train", "--run-dir", "run", "--resume")
     assert again.code == 0, again.err
     assert "warning" not in again.err
