@@ -105,14 +105,14 @@ def verified(paths: Sequence[Path], cwd: Path) -> list[dict[str, Any]]:
     return answers
 
 
-def test_the_checkpoint_that_all_others_are_made_of_is_accepted(tmp_path):
+def test_checkpoint_that_all_others_are_made_of_is_accepted(tmp_path):
     (tmp_path / "good.npz").write_bytes(GOOD)
     (tmp_path / "respelled.npz").write_bytes(respell(random.Random(SEED)))
     answers = verified([tmp_path / "good.npz", tmp_path / "respelled.npz"], tmp_path)
     assert [answer.get("digest") for answer in answers] == [DIGEST, DIGEST]
 
 
-def test_a_mutated_checkpoint_is_refused_or_still_the_same(tmp_path):
+def test_checkpoint_mutated_is_refused_or_still_the_same(tmp_path):
     cases, batch = amount(300, 10_000), 500
     accepted: list[int] = []
     for first in range(0, cases, batch):
@@ -132,7 +132,7 @@ def test_a_mutated_checkpoint_is_refused_or_still_the_same(tmp_path):
     assert len(accepted) < 0.3 * cases
 
 
-def test_a_checkpoint_made_hostile_by_hand_is_refused(tmp_path):
+def test_checkpoint_made_hostile_by_hand_is_refused(tmp_path):
     assert len(CONTENTS) + len(THINGS) >= 60
     folder = tmp_path / "made"
     folder.mkdir()
@@ -158,7 +158,7 @@ def test_a_checkpoint_made_hostile_by_hand_is_refused(tmp_path):
     shutil.rmtree(folder)
 
 
-def test_the_canary_is_a_real_one(tmp_path, monkeypatch):
+def test_canary_is_a_real_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.load(io.BytesIO(canaries()), allow_pickle=True)
     assert (tmp_path / CAGE).exists()
@@ -181,7 +181,7 @@ def resumed(run: Path, data: bytes, folder: Path) -> subprocess.CompletedProcess
     )
 
 
-def test_commands_that_need_a_network_refuse_hostile_ones(run, drawn_dir, tmp_path):
+def test_commands_that_need_a_network_refuse_hostile_checkpoints(run, drawn_dir, tmp_path):
     path = tmp_path / "hostile.npz"
     for name in random.Random(SEED).sample(list(CONTENTS), amount(1, 25)):
         path.write_bytes(CONTENTS[name]())
@@ -208,7 +208,7 @@ CONTRADICTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 }
 
 
-def test_a_state_that_training_cannot_go_on_from_is_refused(run, tmp_path):
+def test_train_resume_refuses_a_state_that_training_cannot_go_on_from(run, tmp_path):
     good = (run / "checkpoints" / "last.npz").read_bytes()
     assert resumed(run, good, tmp_path / "good").returncode == 0
     for name in chosen(CONTRADICTIONS, 6):
@@ -217,13 +217,13 @@ def test_a_state_that_training_cannot_go_on_from_is_refused(run, tmp_path):
 
 
 @pytest.mark.parametrize(("path", "value"), [(("about", "blas"), []), (("config", "train", "epochs"), GONE)])
-def test_what_is_of_no_consequence_stops_nobody(run, tmp_path, path, value):
+def test_train_resume_goes_on_whatever_is_said_of_no_consequence(run, tmp_path, path, value):
     good = (run / "checkpoints" / "last.npz").read_bytes()
     done = resumed(run, edited(*path, to=value, of=good), tmp_path / "odd")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_version_that_would_command_the_terminal_is_shown_harmless(tmp_path):
+def test_checkpoint_info_shows_a_version_harmless_that_would_command_the_terminal(tmp_path):
     (tmp_path / "loud.npz").write_bytes(edited("about", to={"nnctl": "\x1b[2J" + "9" * 10**6}))
     done = run_nnctl("checkpoint", "info", "loud.npz", cwd=tmp_path)
     assert done.returncode == 0

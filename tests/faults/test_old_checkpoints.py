@@ -1,21 +1,38 @@
-"""What was saved once can be read for ever; what a later nnctl saves is refused by its number."""
+"""What an old nnctl saved can be read and resumed; what a later one saves is refused by its number."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.faults.faulty import SMALL, assert_spoken
+from tests.faults.faulty import SMALL, assert_spoken, digests
 from tests.faults.forgeries import DIGEST, FORMAT_1
 from tests.support.checkpoints import forged
+from tests.support.files import contents
 from tests.support.process import run_nnctl
 
-SHA256 = "7df824b6e233073709dd1a61e00658b84d8ab1114de12233221973735dd9a55b"
+SHA256 = {
+    "format-1.npz": "7df824b6e233073709dd1a61e00658b84d8ab1114de12233221973735dd9a55b",
+    "format-1-run/config.yaml": "7c74bed01bd6dbaf08ea9f90bf8b5a88210e2433b5ab8daeb5df77b7ef2b7eba",
+    "format-1-run/metrics.jsonl": "988d1588c4b793b29cf486041713a206795d05a9633e3c4fa272223aaae3e69f",
+    "format-1-run/checkpoints/best.npz": "43b302395ca78cb5aa833c0dd18bc2bc2edf0a00d1fa1eae1ce57964e326e436",
+    "format-1-run/checkpoints/last.npz": "1f90558fe720b44ef881002d408b5df0ab5f5f8dd4ec391a6528d4828e579423",
+}
+RUN_DIGESTS = {
+    "best.npz": "225a0f2395ae6eb565fb9aa3a699e9d8fccb74881e1f4f15ea8e68173fc11f51",
+    "last.npz": "63d657b0282c1b36f802f871919018a85a334c1a0e80bb246e943ddc8a20bba8",
+}
+HISTORY = [  # of the same run, as nnctl 0.1.0 finished it: loss and accuracy of training, then of validation
+    (2.3004513502120973, 0.15, 2.125546569824219, 0.17),
+    (2.154110538959503, 0.175, 2.0964776611328126, 0.16),
+    (2.110823702812195, 0.153125, 2.0936737060546875, 0.145),
+]
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> str:
@@ -32,11 +49,13 @@ def digit(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_file_of_format_1_is_the_one_that_was_written():
-    assert hashlib.sha256(FORMAT_1.read_bytes()).hexdigest() == SHA256
+def test_files_of_format_1_are_those_that_were_written():
+    folder = FORMAT_1.parent
+    files = {name: data for name, data in contents(folder).items() if data is not None and name != "README.md"}
+    assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == SHA256
 
 
-def test_a_checkpoint_of_format_1_is_looked_into(tmp_path):
+def test_checkpoint_of_format_1_can_be_looked_into(tmp_path):
     verified = json.loads(succeeded(run_nnctl("checkpoint", "verify", FORMAT_1, "--json", cwd=tmp_path)))
     assert (verified["ok"], verified["digest"]) == (True, DIGEST)
     assert succeeded(run_nnctl("checkpoint", "digest", FORMAT_1, cwd=tmp_path)).strip() == DIGEST
@@ -48,7 +67,7 @@ def test_a_checkpoint_of_format_1_is_looked_into(tmp_path):
     assert info["config"]["network"]["hidden"] == [2]
 
 
-def test_a_network_of_format_1_reads(drawn_dir, digit, tmp_path):
+def test_network_of_format_1_reads(drawn_dir, digit, tmp_path):
     evaluated = run_nnctl("eval", FORMAT_1, "--json", "--offline", "--data-dir", drawn_dir, cwd=tmp_path)
     assert json.loads(succeeded(evaluated))["accuracy"] > 0.3  # 0.407 of the digits as they were drawn then
     answer = json.loads(succeeded(run_nnctl("predict", digit, "--checkpoint", FORMAT_1, "--json", cwd=tmp_path)))
@@ -56,8 +75,25 @@ def test_a_network_of_format_1_reads(drawn_dir, digit, tmp_path):
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_run_of_format_1_that_was_stopped_within_an_epoch_goes_on_as_it_would_have_gone_on_then(drawn_dir, tmp_path):
+    run = Path(shutil.copytree(FORMAT_1.parent / "format-1-run", tmp_path / "run"))
+    assert digests(run) == [RUN_DIGESTS]
+    before = (run / "metrics.jsonl").read_bytes()
+    command = ("train", "--resume", "--run-dir", run, "--data-dir", drawn_dir, "--offline", "--quiet", "--json")
+    answer = json.loads(succeeded(run_nnctl(*command, cwd=tmp_path)))
+    assert (answer["status"], answer["epochs"], answer["steps"], answer["best"]["epoch"]) == ("finished", 3, 30, 1)
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+    told = [tuple(entry[name] for name in names) for entry in answer["history"]]
+    assert told[0] == HISTORY[0]
+    for now, then in zip(told, HISTORY, strict=True):
+        assert now[::2] == pytest.approx(then[::2], rel=1e-4)  # another processor gives other last bits
+        assert now[1::2] == pytest.approx(then[1::2], abs=0.02)
+    assert (run / "metrics.jsonl").read_bytes().startswith(before)
+    assert digests(run) == [{"best.npz": RUN_DIGESTS["best.npz"], "last.npz": answer["digest"]}]
+
+
 @pytest.mark.parametrize("version", [0, 2])
-def test_a_checkpoint_of_another_format_is_refused_by_its_number(version, tmp_path):
+def test_checkpoint_of_another_format_is_refused_by_its_number(version, tmp_path):
     path = tmp_path / "other.npz"
     path.write_bytes(forged(FORMAT_1.read_bytes(), format_version=version))
     for command in ("verify", "digest", "info"):
@@ -66,7 +102,7 @@ def test_a_checkpoint_of_another_format_is_refused_by_its_number(version, tmp_pa
         assert f"is of format version {version}; this nnctl reads version 1" in done.stdout + done.stderr
 
 
-def test_a_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(drawn_dir, digit, tmp_path):
+def test_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(drawn_dir, digit, tmp_path):
     run = tmp_path / "run"
     succeeded(run_nnctl("train", f"--run-dir={run}", f"--data-dir={drawn_dir}", *SMALL, cwd=tmp_path))
     last = run / "checkpoints" / "last.npz"

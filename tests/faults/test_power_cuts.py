@@ -180,7 +180,7 @@ SLOW = pytest.mark.skipif(not FULL, reason="needs FAULTS=full, as it takes 8 s: 
 @pytest.mark.parametrize(
     "command", [pytest.param(name, marks=SLOW) if name == "data fetch" else name for name in COMMANDS]
 )
-def test_a_command_names_a_file_once_it_is_synced_and_then_syncs_its_folder(command, trained, drawn_dir, tmp_path):
+def test_command_names_a_file_once_it_is_synced_and_then_syncs_its_folder(command, trained, drawn_dir, tmp_path):
     write_tree(trained.after, tmp_path)
     (tmp_path / "old.yaml").write_text("seed: 1\n")
     picture = Image.new("L", (60, 60), 255)
@@ -193,7 +193,7 @@ def test_a_command_names_a_file_once_it_is_synced_and_then_syncs_its_folder(comm
 
 @pytest.mark.mnist
 @pytest.mark.skipif("MNIST_MIRROR" not in os.environ, reason="needs MNIST_MIRROR: no download was traced")
-def test_a_download_names_a_file_once_it_is_synced_and_then_syncs_its_folder(tmp_path):
+def test_download_names_a_file_once_it_is_synced_and_then_syncs_its_folder(tmp_path):
     mirror = os.environ["MNIST_MIRROR"]
     recording = record(tmp_path, "data", "fetch", "--quiet", "--mirror", mirror, "--data-dir", "fresh/data")
     assert sum(call.name == "rename" for call in recording.calls) >= 4
@@ -201,12 +201,12 @@ def test_a_download_names_a_file_once_it_is_synced_and_then_syncs_its_folder(tmp
 
 
 @pytest.mark.parametrize("which", ["trained", "resumed"])
-def test_training_removes_and_reports_only_once_all_is_synced(which, request):
+def test_train_removes_and_reports_only_once_all_is_synced(which, request):
     assert broken_rules(request.getfixturevalue(which)) == []
 
 
 @pytest.mark.parametrize("which", ["trained", "resumed"])
-def test_an_older_checkpoint_is_removed_only_when_as_many_newer_ones_as_asked_for_are_safe(which, request):
+def test_train_removes_an_older_checkpoint_only_when_as_many_newer_ones_as_asked_for_are_safe(which, request):
     recording = request.getfixturevalue(which)
     disk, removed = Disk(recording.before), 0
     for call in recording.calls:
@@ -221,11 +221,11 @@ def test_an_older_checkpoint_is_removed_only_when_as_many_newer_ones_as_asked_fo
 
 
 @pytest.mark.parametrize("which", ["trained", "resumed"])
-def test_a_checkpoint_is_replaced_only_when_what_it_learned_is_safe_under_another_name(which, request):
+def test_train_replaces_a_checkpoint_only_when_what_it_learned_is_safe_under_another_name(which, request):
     assert replaced_while_unsafe(request.getfixturevalue(which), learned) == []
 
 
-def test_a_checkpoint_is_replaced_only_when_every_byte_of_it_is_safe_under_another_name(trained):
+def test_train_replaces_a_checkpoint_only_when_every_byte_of_it_is_safe_under_another_name(trained):
     assert replaced_while_unsafe(trained, bytes) == []
 
 
@@ -251,7 +251,7 @@ def learned(checkpoint: bytes) -> dict[str, bytes]:
         return {name: arrays[name].tobytes() for name in arrays.files if name != "meta"}
 
 
-def test_after_a_power_cut_all_that_was_saved_is_there_and_all_that_is_there_is_whole(trained, resumed):
+def test_power_cut_leaves_all_that_was_saved_and_all_that_it_leaves_is_whole(trained, resumed):
     assert failing_cuts([trained, resumed], CUTS) == []
 
 
@@ -264,7 +264,7 @@ def failing_cuts(recordings: Sequence[Recording], count: int) -> list[str]:
     return failing
 
 
-def test_nnctl_verifies_what_was_saved_and_refuses_what_is_torn(trained, resumed, tmp_path):
+def test_checkpoint_verify_accepts_what_was_saved_and_refuses_what_is_torn(trained, resumed, tmp_path):
     left: dict[bytes, str] = {}  # the bytes of each checkpoint and of each temporary file beside one, and their origin
     for seed in range(SEED, SEED + CUTS):
         _, tree = power_cut((trained, resumed)[seed % 2], seed)
@@ -301,9 +301,7 @@ def saved_checkpoints(recording: Recording) -> set[bytes]:
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + RESUMED))
-def test_training_resumes_from_what_a_power_cut_left_to_the_same_digest(
-    seed, train_options, trained, resumed, tmp_path
-):
+def test_train_resumes_from_what_a_power_cut_left_to_the_same_digest(seed, train_options, trained, resumed, tmp_path):
     _, left = power_cut((trained, resumed)[seed % 2], seed)
     write_tree(left, tmp_path)
     done = run_nnctl(*train_options, "--resume", cwd=tmp_path)
@@ -341,7 +339,7 @@ def named_before_synced(calls: list[Call]) -> list[Call]:
 
 
 @pytest.mark.parametrize("spoil", [unsynced_files, unsynced_folders, unsynced_parents, named_before_synced])
-def test_a_missing_or_late_sync_breaks_the_rules_and_loses_files(spoil: Callable[[list[Call]], list[Call]], trained):
+def test_power_cut_loses_files_where_a_sync_is_missing_or_late(spoil: Callable[[list[Call]], list[Call]], trained):
     spoilt = replace(trained, calls=spoil(trained.calls))
     assert broken_rules(spoilt)
     assert any(broken_promises(*power_cut(spoilt, seed)) for seed in range(SEED, SEED + 500))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnctl.nn.layers import Sigmoid
+from nnctl.nn.activations import Sigmoid
 from nnctl.nn.losses import SoftmaxCrossEntropy
 from tests.faults.faulty import SMALL, amount, on_linux
 from tests.support.process import run_nnctl, start_nnctl
