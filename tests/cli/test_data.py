@@ -13,8 +13,7 @@ from PIL import Image
 from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, idx
-from nnctl.data.cache import DataFile
-from nnctl.data.catalog import CATALOG
+from nnctl.data.catalog import CATALOG, DataFile
 from tests.support.cli import Cli, Terminal
 from tests.support.datasets import NAMES, small
 

@@ -28,7 +28,7 @@ class Plain(NamedTuple):
     labels: NDArray[np.intp]
 
 
-def recomputed(run: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Plain:
+def recomputed(run: Path, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> Plain:
     """Let the best network of a small run (784-16-10, relu, cross-entropy) read images, step by plain step."""
     with np.load(run / "checkpoints" / "best.npz") as saved:
         params = {name.removeprefix("param/"): saved[name].astype(float) for name in saved if name != "meta"}

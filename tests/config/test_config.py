@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nnctl import build, config
+from nnctl import config
 from nnctl.config import Config, Resolved, files
 from nnctl.config.errors import ALIASES, OTHER_NAMES
 from nnctl.config.gather import OTHER_VARIABLES
@@ -617,9 +617,9 @@ def test_the_schema_tells_an_editor_what_it_needs():
     schema = config.schema()
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["additionalProperties"] is False
-    assert schema["properties"]["loss"]["enum"] == list(build.LOSSES)
+    assert schema["properties"]["loss"]["enum"] == choices("loss")
     sections = schema["$defs"]
-    assert sections["NetworkConfig"]["properties"]["activation"]["enum"] == list(build.ACTIVATIONS)
+    assert sections["NetworkConfig"]["properties"]["activation"]["enum"] == choices("network.activation")
     assert sections["NetworkConfig"]["properties"]["hidden"]["items"] == {
         "maximum": 65536,
         "minimum": 1,

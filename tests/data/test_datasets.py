@@ -16,8 +16,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from nnctl.data import datasets, drawn, idx
-from nnctl.data.cache import DataFile, Verified
-from nnctl.data.catalog import CATALOG, Entry
+from nnctl.data.cache import Verified
+from nnctl.data.catalog import CATALOG, DataFile, Entry
 from nnctl.data.datasets import fetch, verify
 from nnctl.errors import DataError, StorageError
 from tests.support.configs import choices
