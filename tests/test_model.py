@@ -116,7 +116,7 @@ def test_model_load_gives_the_network_that_a_run_tested() -> None:
     assert model.evaluate(TEST).loss == result.test.loss
     assert model.epochs == result.metadata["best"]["epoch"]
     assert model.dataset == "synthetic"
-    without = train_run(configured(), dataset(NONE), "without")
+    without = train_run(configured("data.validation=0"), dataset(NONE), "without")
     assert Model.load("without").path == RunDir(without.directory).last
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnctl import checkpoint, train
+from nnctl import checkpoint
 from nnctl.checkpoint import Checkpoint
 from nnctl.data.augment import Augmentation
 from nnctl.data.examples import Examples
@@ -374,7 +374,7 @@ def test_totals_add_counts_losses_hits_and_images():
 def scripted(monkeypatch: pytest.MonkeyPatch, scores: Iterable[tuple[float, float]]) -> None:
     """Let validation give these accuracies and losses, one after the other."""
     results = iter([SimpleNamespace(accuracy=accuracy, loss=loss) for accuracy, loss in scores])
-    monkeypatch.setattr(train, "evaluate", lambda *_: next(results))
+    monkeypatch.setattr("nnctl.train.trainer.evaluate", lambda *_: next(results))
 
 
 def test_trainer_finds_the_best_epoch_by_the_highest_accuracy_and_of_equals_the_lowest_loss(monkeypatch):
@@ -601,7 +601,7 @@ def test_epoch_report_after_restoring_counts_all_images_of_the_epoch(tmp_path):
 
 
 def test_epoch_report_of_a_clock_that_stands_still_tells_no_speed(monkeypatch):
-    monkeypatch.setattr("nnctl.train.time.perf_counter", lambda: 12.5)
+    monkeypatch.setattr("nnctl.train.trainer.time.perf_counter", lambda: 12.5)
     reports = finish(trainer_of())
     assert [report.images_per_second for report in reports] == [0.0] * 3
     assert [report.seconds for report in reports] == [0.0] * 3

@@ -109,7 +109,7 @@ def test_train_names_a_run_after_time_dataset_and_sizes(cli: Cli, small: Small) 
 def test_train_on_a_clock_that_stands_still_ends_well_and_shows_no_speed(
     cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnctl.train.time.perf_counter", lambda: 12.5)
+    monkeypatch.setattr("nnctl.train.trainer.time.perf_counter", lambda: 12.5)
     code, _, err = cli("train", *small, "--run-dir", "run")
     assert code == 0, err
     rows = [line.split() for line in err.splitlines() if "/2 " in line]

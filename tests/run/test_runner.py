@@ -143,7 +143,7 @@ def test_train_run_tests_the_best_epoch(run, monkeypatch):
 
 def test_train_run_without_validation_tests_the_last_epoch(run):
     recorder = Recorder()
-    result = trained(run.path, dataset=dataset(NONE), listeners=[recorder])
+    result = trained(run.path, "data.validation=0", dataset=dataset(NONE), listeners=[recorder])
     assert result.metadata["best"] is None
     assert not run.best.exists()
     assert result.test.loss == evaluate(recorder.starts[0].trainer.network, TEST).loss
@@ -342,12 +342,12 @@ def test_train_run_records_that_it_was_stopped_at_once(run, left_by):
 
 
 def test_train_run_saves_first_and_after_every_epoch(run, saves):
-    trained(run.path, dataset=dataset(NONE))
+    trained(run.path, "data.validation=0", dataset=dataset(NONE))
     assert saves == [("last.npz", epoch, 0, epoch * STEPS) for epoch in range(4)]
 
 
 def test_train_run_saves_at_an_interval_within_epochs_too(run, saves):
-    trained(run.path, "train.checkpoint_every=4", "train.epochs=2", dataset=dataset(NONE))
+    trained(run.path, "train.checkpoint_every=4", "train.epochs=2", "data.validation=0", dataset=dataset(NONE))
     assert [step for *_, step in saves] == [0, 4, 8, 10, 12, 16, 20, 20]
     assert ("last.npz", 0, 4, 4) in saves
     assert ("last.npz", 1, 2, 12) in saves
@@ -356,7 +356,7 @@ def test_train_run_saves_at_an_interval_within_epochs_too(run, saves):
 def scripted(monkeypatch: pytest.MonkeyPatch, scores: Iterable[tuple[float, float]]) -> None:
     """Let validation give these accuracies and losses, one after the other."""
     results = iter([SimpleNamespace(accuracy=accuracy, loss=loss) for accuracy, loss in scores])
-    monkeypatch.setattr("nnctl.train.evaluate", lambda *_: next(results))
+    monkeypatch.setattr("nnctl.train.trainer.evaluate", lambda *_: next(results))
 
 
 def test_train_run_saves_the_best_epochs_as_best_and_before_the_last(run, saves, monkeypatch):
@@ -447,7 +447,7 @@ def test_train_run_that_is_asked_to_stop_while_it_validates_ends_after_the_repor
         asked.append(True)
         return evaluate(*arguments)
 
-    monkeypatch.setattr("nnctl.train.evaluate", validate)
+    monkeypatch.setattr("nnctl.train.trainer.evaluate", validate)
     recorder = Recorder()
     with pytest.raises(StoppedError) as caught:
         trained(run.path, listeners=[recorder], stopping=stopping_when(lambda: bool(asked)))
@@ -525,7 +525,7 @@ def test_train_run_resumed_after_its_end_does_nothing_more(run, saves):
 
 
 def test_train_run_resumed_builds_no_second_network_to_go_on(run, monkeypatch):
-    stopped(run.path, 7, dataset=dataset(NONE))
+    stopped(run.path, 7, "data.validation=0", dataset=dataset(NONE))
     built = []
     really_build = Network.__init__
 
@@ -535,7 +535,7 @@ def test_train_run_resumed_builds_no_second_network_to_go_on(run, monkeypatch):
 
     monkeypatch.setattr(Network, "__init__", build)
     recorder = Recorder()
-    trained(run.path, resume=True, dataset=dataset(NONE), listeners=[recorder])
+    trained(run.path, "data.validation=0", resume=True, dataset=dataset(NONE), listeners=[recorder])
     assert built == [recorder.starts[0].trainer.network]
 
 

@@ -18,7 +18,13 @@ from nnctl.data.examples import Examples
 from nnctl.logs.listener import Listener, Start
 from nnctl.train import EpochReport, Step, Trainer, TrainerState
 
-SMALL = ("network.hidden=[8]", "train.epochs=3", "train.batch_size=32", "data.augment.name=none")
+SMALL = (
+    "network.hidden=[8]",
+    "train.epochs=3",
+    "train.batch_size=32",
+    "data.augment.name=none",
+    "data.validation=90",
+)
 STEPS = 10  # of an epoch: 300 images, 32 at a time, of which the last batch has 12
 
 
