@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nnctl.data.examples import Examples
 from nnctl.nn.arrays import Array, Labels
 from nnctl.train import Trainer
+from nnctl.train import trainer as loop
 
 T = TypeVar("T")
 
@@ -68,8 +69,7 @@ def clocked_steps(trainer: Trainer, examples: Examples, steps: int) -> list[Part
     with _clocks(trainer, lap):
         for x, labels in itertools.islice(_endless(trainer, examples), steps):
             lap(DATA if trainer.augmenter is None else AUGMENTATION)
-            trainer.totals.add(*trainer.step(x, labels), labels)
-            lap(ACCURACY)
+            trainer.totals.add(*trainer.step(x, labels), len(labels))
     return _parts(list(dict.fromkeys(places)), np.diff(stamps))
 
 
@@ -97,6 +97,7 @@ def _clocks(trainer: Trainer, lap: Callable[[Place], None]) -> Iterator[None]:
         if trained:
             clock(layer, "backward_params", _then_lap, Place("backward", name, "params"))
     clock(trainer.criterion, "forward", _then_lap, LOSS)
+    clock(loop, "count_correct", _then_lap, ACCURACY)
     clock(trainer.criterion, "backward", _then_lap, LOSS_GRADIENT)
     clock(trainer.optimizer, "step", _then_lap, OPTIMIZER)
     if trainer.augmenter is not None:  # the images have been gathered when it is called

@@ -61,7 +61,7 @@ def axpby(a: float, x: Array, b: float, y: Array) -> None:
         a, b: numbers.
         x, y: (P,) contiguous vectors of one type, float32 or float64.
     """
-    combine = _axpby_of(y.dtype.char, shared=blas.several_threads())
+    combine = _axpby_of(y.dtype.char, blas.several_threads())
     if combine is None:
         y *= b
         y += a * x
@@ -72,7 +72,7 @@ def axpby(a: float, x: Array, b: float, y: Array) -> None:
 
 
 @functools.cache
-def _axpby_of(kind: str, *, shared: bool) -> Combination | None:
+def _axpby_of(kind: str, shared: bool) -> Combination | None:
     """The operation for "f" (float32) or "d" (float64); None where NumPy is built on another library."""
     real = {"f": ctypes.c_float, "d": ctypes.c_double}.get(kind)
     path = blas.library_path()

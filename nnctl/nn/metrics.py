@@ -57,6 +57,11 @@ class Evaluation:
         return wrong[np.argsort(right_probs, kind="stable")][:count]
 
 
+def count_correct(probs: Array, labels: Labels) -> int:
+    """How many of the largest outputs are those of the labels; (B, C), (B,) -> number."""
+    return int(np.count_nonzero(probs.argmax(axis=1) == labels))
+
+
 def confusion_matrix(labels: Labels, predictions: Labels, classes: int) -> NDArray[np.int64]:
     """Count each pair of target (row) and prediction (column); (N,), (N,) -> (C, C)."""
     pairs = labels.astype(np.int64) * classes + predictions

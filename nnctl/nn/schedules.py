@@ -5,6 +5,7 @@ A step is one batch; the first has number 0. Every schedule is a frozen value th
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -89,9 +90,14 @@ class OneCycle:
     final_fraction: float
     spans_training: ClassVar[bool] = True
 
+    @functools.cached_property
+    def peak(self) -> int:
+        """The step at which the learning rate is highest."""
+        return round(self.total_steps * self.peak_at)
+
     def __call__(self, step: int) -> float:
         """Return the learning rate of this step."""
-        peak, rate = round(self.total_steps * self.peak_at), self.learning_rate
+        peak, rate = self.peak, self.learning_rate
         if step < peak:
             return _half_cosine(rate * self.start_fraction, rate, step / peak)
         return _half_cosine(rate, rate * self.final_fraction, (step - peak) / max(1, self.total_steps - peak))

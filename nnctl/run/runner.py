@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nnctl import blas, build, checkpoint, environment, rundir
 from nnctl.checkpoint import Checkpoint
 from nnctl.config import Config, to_yaml
@@ -147,7 +149,7 @@ class _Run:
             start = Start(self.run.path, self.config, self.dataset, self.trainer)
             for listener in self.listeners:
                 listener.on_start(start)
-            with stopping() as stop:
+            with stopping() as stop, np.errstate(all="ignore"):  # what overflows is reported as diverged
                 self._learn(stop)
             for listener in self.listeners:
                 listener.on_end()

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from nnctl.nn.arrays import Array, Labels
+from nnctl.nn.arrays import Array
 
 
 @dataclasses.dataclass
@@ -19,11 +17,11 @@ class Totals:
     correct: int = 0
     images: int = 0
 
-    def add(self, loss: float, probs: Array, labels: Labels) -> None:
-        """Count one batch."""
-        self.loss += loss * len(labels)
-        self.correct += int(np.count_nonzero(probs.argmax(axis=1) == labels))
-        self.images += len(labels)
+    def add(self, loss: float, correct: int, images: int) -> None:
+        """Count one batch: its mean loss, how many predictions were right, and of how many."""
+        self.loss += loss * images
+        self.correct += correct
+        self.images += images
 
 
 @dataclasses.dataclass(frozen=True)

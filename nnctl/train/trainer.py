@@ -19,6 +19,7 @@ from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.checks import copy_arrays
 from nnctl.nn.layers import Layer
 from nnctl.nn.losses import Loss, SoftmaxCrossEntropy
+from nnctl.nn.metrics import count_correct
 from nnctl.nn.network import Network, Workspace
 from nnctl.nn.optimizers import Optimizer
 from nnctl.nn.schedules import Schedule
@@ -93,7 +94,13 @@ class Trainer:
 
     def fit(self, train: Examples, validation: Examples | None = None, epochs: int = 1) -> Iterator[EpochReport]:
         """Train until `epochs` epochs are completed, and report on each of those that remain; see `run`."""
-        return (event for event in self.run(train, validation, epochs) if isinstance(event, EpochReport))
+        events = self.run(train, validation, epochs)
+        while True:
+            with np.errstate(all="ignore"):  # what overflows ends in a loss that is not finite, and is reported there
+                report = next((event for event in events if isinstance(event, EpochReport)), None)
+            if report is None:
+                return
+            yield report
 
     def run(self, train: Examples, validation: Examples | None = None, epochs: int = 1) -> Iterator[Step | EpochReport]:
         """Train, and tell after every step and every epoch: whoever listens may save, stop, draw a bar, log.
@@ -112,23 +119,23 @@ class Trainer:
         with blas.limit(self.chosen_threads()):
             while not self.finished(epochs):
                 for x, labels in self.batches(train):
-                    self.totals.add(*self.step(x, labels), labels)
+                    self.totals.add(*self.step(x, labels), len(labels))
                     yield Step(self.steps)
                 yield self.close_epoch(validation)
 
-    @np.errstate(all="ignore")  # what overflows ends in a loss that is not finite, and is reported there
-    def step(self, x: Array, labels: Labels) -> tuple[float, Array]:
-        """Learn from one batch; return its loss and probs (B, C) from before, in memory that the next step reuses."""
+    def step(self, x: Array, labels: Labels) -> tuple[float, int]:
+        """Learn from one batch; return its loss, and how many predictions were right, both from before."""
         logits = self.network.forward(x, self.work, self.dropout)
         loss, probs = self.criterion.forward(logits, labels, out=self.work.probs[: len(x)])
         if not math.isfinite(loss):
             raise self.diverged(f"the loss is {loss}")  # before anything is moved
+        correct = count_correct(probs, labels)
         dlogits = self.criterion.backward(probs, labels, out=self.work.dlogits[: len(x)])
         self.network.backward(dlogits, self.work)
         self.optimizer.step(self.network.params, self.network.grads, lr=self.schedule(self.steps))
         self.steps += 1
         self.batch += 1
-        return loss, probs
+        return loss, correct
 
     def batches(self, train: Examples) -> Iterator[tuple[Array, Labels]]:
         """What is left of this epoch: every image once, shuffled anew each epoch, from the batch it has come to."""
