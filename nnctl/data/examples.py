@@ -51,14 +51,17 @@ class Examples:
         return Examples(self.images[part], self.labels[part])
 
 
-def check_examples(examples: object, classes: int) -> None:
-    """Raise ArgumentError unless these are examples, at least one, and all of them of so many classes."""
+def check_examples(examples: object, pixels: int, classes: int) -> None:
+    """Raise ArgumentError unless these are examples, at least one, all of so many pixels and of so many classes."""
     if not isinstance(examples, Examples):
         raise ArgumentError(
             f"a network learns from Examples, not from a {type(examples).__name__}", "write Examples(images, labels)"
         )
     if not len(examples):
         raise ArgumentError("there are no examples")
+    height, width = examples.images.shape[1:]
+    if height * width != pixels:
+        raise ArgumentError(f"the network takes images of {pixels} pixels, not of {height}x{width}")
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= classes:
         raise ArgumentError(

@@ -15,6 +15,8 @@ from nnctl.nn.arrays import Array
 
 WORTH_MOVING = 2**16  # numbers that several threads add up faster than they agree to do so
 
+addressof, byte_at = ctypes.addressof, ctypes.c_byte.from_buffer
+
 Combination: TypeAlias = Callable[[int, float, int, float, int], None]
 """y = a * x + b * y on addresses: (length, a, address of x, b, address of y)"""
 
@@ -61,19 +63,29 @@ def axpby(a: float, x: Array, b: float, y: Array) -> None:
         a, b: numbers.
         x, y: (P,) contiguous vectors of one type, float32 or float64.
     """
-    combine = _axpby_of(y.dtype.char, blas.several_threads())
+    combine = (_axpby_shared if blas.several_threads() else _axpby_alone)(y.dtype.char)
     if combine is None:
         y *= b
         y += a * x
     else:
         # four times as fast as x.ctypes.data, which matters to small networks
-        x_address, y_address = (ctypes.addressof(ctypes.c_byte.from_buffer(vector.data)) for vector in (x, y))
+        x_address, y_address = addressof(byte_at(x.data)), addressof(byte_at(y.data))
         combine(y.size, a, x_address, b, y_address)
 
 
 @functools.cache
-def _axpby_of(kind: str, shared: bool) -> Combination | None:
-    """The operation for "f" (float32) or "d" (float64); None where NumPy is built on another library."""
+def _axpby_alone(kind: str) -> Combination | None:
+    """The operation for "f" (float32) or "d" (float64) with one thread; None where NumPy has another library."""
+    return _axpby_of(kind, shared=False)
+
+
+@functools.cache
+def _axpby_shared(kind: str) -> Combination | None:
+    """The same with several threads."""
+    return _axpby_of(kind, shared=True)
+
+
+def _axpby_of(kind: str, *, shared: bool) -> Combination | None:
     real = {"f": ctypes.c_float, "d": ctypes.c_double}.get(kind)
     path = blas.library_path()
     if real is None or path is None:

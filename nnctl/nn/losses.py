@@ -55,7 +55,8 @@ class SoftmaxCrossEntropy:
         probs = np.exp(shifted, out=shifted)
         total = np.add.reduce(probs, axis=1, keepdims=True)
         probs /= total
-        return float(np.log(total).sum() - score.sum()) / len(labels), probs
+        loss = np.add.reduce(np.log(total), axis=None) - np.add.reduce(score)
+        return float(loss) / len(labels), probs
 
     def backward(self, probs: Array, labels: Labels, out: Array | None = None) -> Array:
         """Return dlogits (B, C): every other class is pushed down by its probability, the target up."""

@@ -58,6 +58,7 @@ class Network:
         self.shapes = [_input_shape(input_shape, self.layers)]  # of one image before the first layer and after each
         for layer in self.layers:
             self.shapes.append(layer.output_shape(self.shapes[-1]))
+        self._ndim = 1 + len(self.shapes[0])  # of a batch
         inputs = list(zip(self.layers, self.shapes, strict=False))
         self._parameters = [layer.parameter_shapes(shape) for layer, shape in inputs]
         self._states = [layer.state_shapes(shape) for layer, shape in inputs]
@@ -75,6 +76,11 @@ class Network:
         self._first_trained = next(i for i, shapes in enumerate(self._parameters) if shapes)
         if seed is not None:
             self.initialize(initializer, stream(seed, Purpose.WEIGHTS))
+
+    @property
+    def pixels(self) -> int:
+        """I of the first layer, the number of pixels of an image."""
+        return int(np.prod(self.shapes[0]))
 
     @property
     def classes(self) -> int:
@@ -124,7 +130,7 @@ class Network:
         """
         if len(x) > work.batch_size:
             raise ArgumentError(f"a batch of {len(x)} images is too large for a workspace of {work.batch_size}")
-        if x.shape[1:] != self.shapes[0]:
+        if x.ndim != self._ndim:
             x = self._reshaped(x)
         work.values[0] = x
         for i, layer in enumerate(self.layers):

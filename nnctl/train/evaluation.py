@@ -19,7 +19,7 @@ def evaluate(network: Network, examples: Examples, criterion: Loss | None = None
     Raises:
         ArgumentError: there are no examples, or not of this network's classes.
     """
-    check_examples(examples, network.classes)
+    check_examples(examples, network.pixels, network.classes)
     criterion = criterion or SoftmaxCrossEntropy()
     work = Workspace(network, min(len(examples), EVALUATION_BATCH))
     probs = np.empty((len(examples), network.classes), network.dtype)

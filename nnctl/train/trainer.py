@@ -232,9 +232,9 @@ class Trainer:
 
     def check_examples(self, train: Examples, validation: Examples | None) -> None:
         """Raise ArgumentError unless this network can learn from these examples, from the place it has come to."""
-        check_examples(train, self.network.classes)
+        check_examples(train, self.network.pixels, self.network.classes)
         if validation is not None and not (isinstance(validation, Examples) and len(validation) == 0):
-            check_examples(validation, self.network.classes)
+            check_examples(validation, self.network.pixels, self.network.classes)
         steps_per_epoch = math.ceil(len(train) / self.batch_size)
         fits = self.batch <= steps_per_epoch and (self.batch == 0) == (self.totals.images == 0)
         if not fits or self.steps != self.epoch * steps_per_epoch + self.batch:
