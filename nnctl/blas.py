@@ -21,8 +21,10 @@ import contextlib
 import functools
 import math
 import os
+import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +42,10 @@ WORTH_SHARING = 2**25
 Below it a product takes less than half a millisecond. Sharing that out gains little, and on a busy machine a thread
 that has to wait for its partner waits for the scheduler: a hundred times as long as the product itself takes.
 """
+
+
+WATCHED = 0.1
+"""Seconds for which the processors are watched before several threads share out large products."""
 
 
 def configure(threads: int | Literal["auto"], product: tuple[int, int, int] = (0, 0, 0)) -> None:
@@ -107,6 +113,37 @@ def processors() -> int:
     """How many processors this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def idle_processors() -> int:
+    """How many processors are free for matrix products, at least 1: a thread that shares one delays all the others.
+
+    Linux is watched for a moment, other systems are asked for their load of the last minute; where neither is to be
+    found out, all processors count as free.
+    """
+    before = _processor_times()
+    if before:
+        time.sleep(WATCHED)
+        shares = [
+            (idle - idle_before) / max(1, total - total_before)
+            for (idle_before, total_before), (idle, total) in zip(before, _processor_times(), strict=False)
+        ]
+        free = sum(shares)
+    else:
+        free = processors() - (os.getloadavg()[0] if hasattr(os, "getloadavg") else 0)
+    return max(1, math.floor(free + 0.25))  # a processor that is busy for a quarter of the time is as good as free
+
+
+def _processor_times() -> list[tuple[int, int]]:
+    """For each processor this process may run on, how long it has been idle and in all, in ticks; nothing elsewhere."""
+    try:
+        lines = Path("/proc/stat").read_text("ascii").splitlines()
+        allowed = os.sched_getaffinity(0)
+    except (OSError, AttributeError, ValueError):
+        return []
+    fields = [line.split() for line in lines if re.match(r"cpu\d", line)]
+    times = {int(name[3:]): [int(value) for value in values] for name, *values in fields}
+    return [(sum(times[n][3:5]), sum(times[n][:8])) for n in sorted(allowed) if n in times]  # idle, waiting for a disk
 
 
 def threads_in_force() -> int | None:

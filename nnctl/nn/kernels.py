@@ -37,7 +37,8 @@ def choose_threads(threads: int | Literal["auto"], product: tuple[int, int, int]
     """How many threads matrix products are to use.
 
     A number is the user's order. "auto" respects the environment's variables; otherwise it means one thread, unless
-    the products are large.
+    the products are large: then one for each processor that is idle now. With one busy neighbour for two threads, a
+    step would take several times as long as with one thread.
 
     Args:
         threads: a number, or "auto".
@@ -50,7 +51,7 @@ def choose_threads(threads: int | Literal["auto"], product: tuple[int, int, int]
         return threads
     if blas.set_by_user():
         return None
-    return 1 if math.prod(product) < blas.WORTH_SHARING else None
+    return 1 if math.prod(product) < blas.WORTH_SHARING else blas.idle_processors()
 
 
 def axpby(a: float, x: Array, b: float, y: Array) -> None:
