@@ -133,12 +133,12 @@ def run():
     ]
 
 
-def test_every_module_has_its_place_in_the_plan() -> None:
+def test_layers_hold_every_module() -> None:
     planned = {name for rooms in LINES for name in rooms}
     assert [module for module in SOURCES if module and room(module) not in planned] == []
 
 
-def test_a_room_imports_only_from_lines_below_its_own() -> None:
+def test_modules_import_only_from_layers_below() -> None:
     wrong = [
         f"{module} imports {other}"
         for module in filter(None, SOURCES)
@@ -148,20 +148,20 @@ def test_a_room_imports_only_from_lines_below_its_own() -> None:
     assert wrong == []
 
 
-def test_importing_nnctl_itself_imports_nothing() -> None:
+def test_nnctl_itself_imports_nothing() -> None:
     assert set(imports("", TREES[""])) == set()
 
 
-def test_only_build_model_and_run_see_both_the_configuration_and_the_mathematics() -> None:
+def test_config_and_nn_meet_only_in_build_model_and_run() -> None:
     both = {room(m) for m in filter(None, SOURCES) if {"config", "nn"} <= {room(n) for n in neighbours(m)}}
     assert both - {"build", "model", "run"} == set()
 
 
-def test_pictures_know_nothing_but_errors() -> None:
+def test_picture_imports_nothing_but_errors() -> None:
     assert {room(n) for m in SOURCES if room(m) == "picture" for n in neighbours(m)} == {"picture", "errors"}
 
 
-def test_each_library_enters_by_its_doorway() -> None:
+def test_libraries_are_imported_only_by_the_modules_listed() -> None:
     wrong = [
         f"{module} imports {library}"
         for module in SOURCES
@@ -171,12 +171,12 @@ def test_each_library_enters_by_its_doorway() -> None:
     assert wrong == []
 
 
-def test_there_are_no_libraries_but_the_planned_ones() -> None:
+def test_libraries_are_all_listed() -> None:
     known = sys.stdlib_module_names | DOORWAYS.keys() | {"numpy"}
     assert {module: libraries(module) - known for module in SOURCES if libraries(module) - known} == {}
 
 
-def test_the_mathematics_knows_numpy_and_nothing_of_the_world() -> None:
+def test_nn_imports_numpy_and_nothing_of_the_outside_world() -> None:
     world = {"io", "logging", "os", "pathlib", "random", "shutil", "sys", "tempfile", "time"} | DOORWAYS.keys()
     assert {m: libraries(m) & world for m in SOURCES if room(m) == "nn" and libraries(m) & world} == {}
 
@@ -184,7 +184,7 @@ def test_the_mathematics_knows_numpy_and_nothing_of_the_world() -> None:
 # What no room may do
 
 
-def test_only_the_command_line_speaks_and_exits() -> None:
+def test_cli_alone_prints_and_exits() -> None:
     speech = {"print", "input", "exit", "quit", "breakpoint", "SystemExit", "sys.exit", "os._exit", "os.abort"}
     speech |= {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
     wrong = [
@@ -202,7 +202,7 @@ def test_only_the_command_line_speaks_and_exits() -> None:
     assert wrong == []
 
 
-def test_nothing_that_was_read_is_ever_run() -> None:
+def test_modules_never_run_what_was_read() -> None:
     runners = {"pickle", "marshal", "shelve", "dill", "joblib", "runpy", "code"}
     wrong = [f"{m} imports {library}" for m in SOURCES for library in sorted(libraries(m) & runners)]
     calls = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "importlib.import_module"}
@@ -222,7 +222,7 @@ def test_nothing_that_was_read_is_ever_run() -> None:
     assert wrong == []
 
 
-def test_all_randomness_comes_from_a_seeded_generator() -> None:
+def test_randomness_always_comes_from_a_seeded_generator() -> None:
     """NumPy's global generator is hidden state, and `default_rng()` without a seed cannot be repeated."""
     wrong = [f"{module} imports random" for module in SOURCES if "random" in libraries(module)]
     for module, tree in TREES.items():
@@ -239,7 +239,7 @@ def test_all_randomness_comes_from_a_seeded_generator() -> None:
 
 
 @pytest.mark.parametrize("module", SOURCES)
-def test_a_module_is_short_and_says_in_one_sentence_what_it_is_for(module: str) -> None:
+def test_module_is_short_and_says_in_one_sentence_what_it_is_for(module: str) -> None:
     assert len(SOURCES[module].splitlines()) <= 300
     first_line = (ast.get_docstring(TREES[module]) or "").partition("\n")[0]
     assert first_line.endswith("."), first_line
@@ -257,12 +257,12 @@ def heavy_libraries(*arguments: str) -> tuple[list[str], subprocess.CompletedPro
     return sorted(imported & set(HEAVY)), done
 
 
-def test_the_measurement_notices_a_heavy_library() -> None:
+def test_heavy_libraries_are_noticed() -> None:
     assert heavy_libraries("-c", "import yaml, tqdm")[0] == ["tqdm", "yaml"]
 
 
 @pytest.mark.parametrize("module", ["nnctl", "nnctl.errors", "nnctl.blas", "nnctl.cli"])
-def test_importing_these_loads_no_heavy_library(module: str) -> None:
+def test_import_loads_no_heavy_library(module: str) -> None:
     loaded, done = heavy_libraries("-c", f"import {module}")
     assert done.returncode == 0, done.stderr
     assert loaded == []

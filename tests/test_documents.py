@@ -76,7 +76,7 @@ def test_links_lead_somewhere(name: str) -> None:
             assert anchor in anchors((folder / path).read_text("utf-8") if path else DOCUMENTS[name]), target
 
 
-def test_every_example_is_complete() -> None:
+def test_examples_are_all_complete() -> None:
     assert len(EXAMPLES) > 8
     for path, code in EXAMPLES:
         compile(code, path, "exec")

@@ -11,13 +11,13 @@ from tests.support.runs import info
 
 
 @pytest.mark.mnist
-def test_the_default_recipe_reads_more_than_98_3_percent(default_run: Path) -> None:
+def test_default_recipe_reads_more_than_98_3_percent(default_run: Path) -> None:
     assert info(default_run)["test"]["accuracy"] >= 0.983
 
 
 @pytest.mark.mnist
 @pytest.mark.parametrize(("recipe", "least"), [("softmax_regression.yaml", 0.92), ("3blue1brown.toml", 0.94)])
-def test_the_small_recipes_read_as_much_as_so_few_neurons_can(
+def test_small_recipes_read_as_much_as_so_few_neurons_can(
     mnist_dir: Path, tmp_path: Path, recipe: str, least: float
 ) -> None:
     done = run_nnctl("train", CONFIGS / recipe, "--data-dir", mnist_dir, "--json", "--quiet", cwd=tmp_path)

@@ -21,7 +21,7 @@ class Cup:
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_the_place_of_every_bug_is_found(bug: Bug) -> None:
+def test_planted_finds_the_place_of_every_bug(bug: Bug) -> None:
     right = (ROOT / "nnctl" / bug.module).read_text("utf-8")
     wrong = planted(bug, right)
     assert ast.dump(ast.parse(wrong)) != ast.dump(ast.parse(right))
@@ -42,7 +42,7 @@ def test_the_place_of_every_bug_is_found(bug: Bug) -> None:
         ),
     ],
 )
-def test_a_place_is_found_by_its_code_not_by_its_text(right: str, wrong: str, expected: str) -> None:
+def test_planted_finds_a_place_by_its_code_not_by_its_text(right: str, wrong: str, expected: str) -> None:
     found = ast.unparse(ast.parse(planted(bug_of("Cup.drink", right, wrong), SOURCE)))
     assert expected in re.sub(r"(?m)^ {12}", "", found)
 
@@ -55,7 +55,7 @@ def test_a_place_is_found_by_its_code_not_by_its_text(right: str, wrong: str, ex
         ("Cup.drink", "sip", "Cup.drink: 'sip' is there 3 times, not once; of all functions these hold it: Cup.drink"),
     ],
 )
-def test_a_place_that_is_not_there_once_is_told(function: str, right: str, reason: str) -> None:
+def test_planted_refuses_a_place_that_is_not_there_exactly_once(function: str, right: str, reason: str) -> None:
     with pytest.raises(LookupError, match=re.escape(reason)):
         planted(bug_of(function, right, "None"), SOURCE)
 

@@ -27,7 +27,7 @@ def shown() -> list[str]:
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS.items(), ids=COMMANDS)
-def test_every_command_has_examples_in_its_help_that_the_readme_shows_too(path: str, command: click.Command) -> None:
+def test_readme_shows_an_example_from_the_help_of_every_command(path: str, command: click.Command) -> None:
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("nnctl")]
     assert examples, path
     for example in examples:
@@ -37,7 +37,7 @@ def test_every_command_has_examples_in_its_help_that_the_readme_shows_too(path: 
 
 @pytest.mark.mnist
 @pytest.mark.skipif(sys.platform == "win32", reason="the README's console blocks are for a POSIX shell")
-def test_the_commands_of_the_readme_run_as_they_stand(mnist_dir: Path, tmp_path: Path) -> None:
+def test_readme_commands_run_as_they_stand(mnist_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     variables = {
         "NNCTL_DATA_DIR": str(mnist_dir),

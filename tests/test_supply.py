@@ -14,7 +14,7 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found[0]).lower()
 
 
-def test_every_library_is_pinned_with_hashes() -> None:
+def test_lock_pins_every_library_with_hashes() -> None:
     entries = re.split(r"\n(?=\S)", LOCK.strip())
     assert len(entries) > 20
     for entry in entries:
@@ -22,13 +22,13 @@ def test_every_library_is_pinned_with_hashes() -> None:
         assert re.findall(r"--hash=sha256:[0-9a-f]{64}(?!\S)", entry), entry
 
 
-def test_the_lock_holds_all_that_the_project_asks_for() -> None:
+def test_lock_holds_all_that_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = {name_of(each) for each in [*project["dependencies"], *project["optional-dependencies"]["dev"]]}
     locked = {name_of(line) for line in LOCK.splitlines() if line and not line.startswith(" ")}
     assert wanted <= locked
 
 
-def test_the_lock_names_no_place_to_fetch_from() -> None:
+def test_lock_names_no_place_to_fetch_from() -> None:
     assert "://" not in LOCK
     assert "--index-url" not in LOCK

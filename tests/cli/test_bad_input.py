@@ -277,14 +277,14 @@ def run(cli: Cli, small_run: Path) -> Cli:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_bad_input_is_told_in_one_message_and_changes_nothing(case: Case, run: Cli) -> None:
+def test_bad_input_gets_one_message_and_changes_nothing(case: Case, run: Cli) -> None:
     case.prepare()
     before = here()
     check(run(*case.command.split()), case.code, case.words)
     assert here() == before
 
 
-def test_every_error_that_nnctl_can_raise_has_a_hint() -> None:
+def test_errors_that_nnctl_raises_all_have_a_hint() -> None:
     errors = {name for name, value in vars(nnctl.errors).items() if name.endswith("Error") and isinstance(value, type)}
     modules = sorted(Path(nnctl.__file__).parent.rglob("*.py"))
     calls = [
@@ -300,12 +300,12 @@ def test_every_error_that_nnctl_can_raise_has_a_hint() -> None:
     assert bare == [("files.py", "ConfigError(problem.reason)")]
 
 
-def test_the_number_that_yaml_1_1_takes_for_text_is_a_number(cli: Cli) -> None:
+def test_config_show_reads_1e_3_as_a_number_though_yaml_1_1_does_not(cli: Cli) -> None:
     Path("good.yaml").write_text("optimizer:\n  learning_rate: 1e-3\n")
     assert "learning_rate: 0.001\n" in cli("config", "show", "good.yaml")[1]
 
 
-def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
+def test_train_reports_all_config_errors_at_once(cli: Cli) -> None:
     Path("bad.yaml").write_text("sed: 1\ntrain:\n  epochs: 0\n")
     answer = cli("train", "bad.yaml", "--set", "loss=none", "--set", "data.validation=-1")
     check(answer, 2, "4 errors in the configuration")
@@ -313,7 +313,7 @@ def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
 
 
 @pytest.mark.mnist
-def test_swapped_files_of_mnist_are_recognised(cli: Cli, mnist_files: Path) -> None:
+def test_train_recognises_swapped_mnist_files(cli: Cli, mnist_files: Path) -> None:
     swapped = dict(
         zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), (IMAGES, TEST_LABELS, TEST_IMAGES, LABELS), strict=True)
     )
@@ -323,7 +323,7 @@ def test_swapped_files_of_mnist_are_recognised(cli: Cli, mnist_files: Path) -> N
     check(cli(*MNIST.split()), 3, f"{LABELS} holds t10k-labels-idx1-ubyte of MNIST")
 
 
-def test_a_run_directory_in_use_is_left_alone(run: Cli) -> None:
+def test_train_leaves_a_run_directory_in_use_alone(run: Cli) -> None:
     before = here()
     with filelock.FileLock("run/.lock"):
         check(run("train", "--resume", "--run-dir", "run"), 8, "run: another process is training here")
@@ -342,7 +342,7 @@ SAVING = {
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO], ids=os.strerror)
 @pytest.mark.parametrize("command", SAVING)
-def test_what_cannot_be_written_is_told_and_loses_nothing(
+def test_commands_report_a_failed_write_and_lose_nothing(
     command: str, reason: int, run: Cli, drawn_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NNCTL_DATA_DIR", str(drawn_dir))
@@ -354,7 +354,7 @@ def test_what_cannot_be_written_is_told_and_loses_nothing(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a limit on the size of files")
-def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(run: Cli) -> None:
+def test_train_keeps_the_last_checkpoint_when_the_disk_fills_up(run: Cli) -> None:
     import resource
 
     before = here()
@@ -374,7 +374,9 @@ def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(run: Cli)
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("command", SAVING)
-def test_a_read_only_folder_is_told(command: str, run: Cli, drawn_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_report_a_read_only_folder(
+    command: str, run: Cli, drawn_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NNCTL_DATA_DIR", str(drawn_dir))
     Path("digit.png").write_bytes(DIGIT)
     folders = [Path(), Path("run"), Path("run/checkpoints")]

@@ -34,7 +34,7 @@ def chart(out: str) -> list[str]:
     return lines[next(i for i, line in enumerate(lines) if line.startswith("part ")) :]
 
 
-def test_a_program_gets_everything_in_one_object(cli: Callable[..., Any]) -> None:
+def test_bench_json_is_one_object_with_everything(cli: Callable[..., Any]) -> None:
     answer = cli("bench", *SMALL, "--json")
     assert (answer.code, answer.err) == (0, "")
     report = answer.json
@@ -54,7 +54,7 @@ def test_a_program_gets_everything_in_one_object(cli: Callable[..., Any]) -> Non
     assert all(part["microseconds"] > 0 for part in report["parts"])
 
 
-def test_a_person_gets_a_table_and_a_chart(cli: Callable[..., Any]) -> None:
+def test_bench_prints_a_table_and_a_chart(cli: Callable[..., Any]) -> None:
     code, out, err = cli("bench", *SMALL)
     assert (code, err) == (0, "")
     for words in ("784-6-5-10, batch 8, sgd", "threads: 1", "images/s", "GFLOP/s", "matrix products alone", " rounds"):
@@ -66,7 +66,7 @@ def test_a_person_gets_a_table_and_a_chart(cli: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(("unicode", "glyph"), [(False, "#"), (True, "█")])
-def test_the_longest_bar_ends_at_the_edge_and_belongs_to_the_largest_share(
+def test_bench_longest_bar_is_the_largest_share_and_ends_at_the_edge(
     cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, unicode: bool, glyph: str
 ) -> None:
     monkeypatch.setattr(console, "speaks_unicode", lambda _: unicode)
@@ -80,13 +80,13 @@ def test_the_longest_bar_ends_at_the_edge_and_belongs_to_the_largest_share(
     assert max(map(len, out.splitlines())) == len(longest) == 80
 
 
-def test_the_augmentation_is_named_and_has_its_own_part(cli: Callable[..., Any]) -> None:
+def test_bench_names_the_augmentation_and_times_it_as_a_part(cli: Callable[..., Any]) -> None:
     out = cli("bench", *SMALL[:2], "--set=data.augment=elastic", "--set=optimizer=adam").out
     assert "adam, elastic augmentation" in out
     assert any(line.startswith("augmentation ") for line in chart(out))
 
 
-def test_a_configuration_file_is_followed_and_nothing_is_left_behind(cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_bench_follows_a_configuration_file_and_leaves_nothing_behind(cli: Callable[..., Any], tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("network.hidden = []\ntrain.batch_size = 20\ndata.augment.name = 'none'\n", "utf-8")
     report = cli("bench", recipe, "--set", "train.batch_size=10", "--json").json
@@ -94,13 +94,13 @@ def test_a_configuration_file_is_followed_and_nothing_is_left_behind(cli: Callab
     assert list(tmp_path.iterdir()) == [recipe]
 
 
-def test_a_mistake_in_the_configuration_is_told_before_any_work(cli: Callable[..., Any]) -> None:
+def test_bench_reports_a_config_error_before_any_work(cli: Callable[..., Any]) -> None:
     code, out, err = cli("bench", "--set", "network.hiden=[6]")
     assert (code, out) == (2, "")
     assert "network.hiden" in err
 
 
-def test_threads_are_set_before_numpy_is_loaded(nnctl: Callable[..., Any]) -> None:
+def test_bench_sets_threads_before_numpy_is_loaded(nnctl: Callable[..., Any]) -> None:
     done = nnctl("bench", *SMALL, "--threads", 1, "--json", OPENBLAS_NUM_THREADS="2")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["blas"]["threads"] == 1

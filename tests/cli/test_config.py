@@ -27,7 +27,7 @@ def test_show_lays_override_over_variable_over_file(cli: Cli, monkeypatch: pytes
     assert (shown["seed"], shown["train"]["batch_size"], shown["train"]["epochs"]) == (1, 2, 3)
 
 
-def test_what_show_prints_can_be_loaded_again(cli: Cli) -> None:
+def test_show_prints_what_can_be_loaded_again(cli: Cli) -> None:
     settings = ("--set=optimizer.name=adamw", "--set=optimizer.learning_rate=3e-5", "--set=data.dir=a: #b")
     _, out, _ = cli("config", "show", *settings)
     Path("shown.yaml").write_text(out, "utf-8")
@@ -51,7 +51,7 @@ def test_origin_says_where_each_value_comes_from(cli: Cli, monkeypatch: pytest.M
     assert cli("config", "show", "shown.yaml")[1] == cli("config", "show", "my.yaml", "--set=network.hidden=[16,16]")[1]
 
 
-def test_origin_reaches_programs_too(cli: Cli) -> None:
+def test_origin_is_in_the_json_too(cli: Cli) -> None:
     _, out, _ = cli("config", "show", "--set", "seed=3", "--origin", "--json")
     shown = json.loads(out)
     assert shown["config"] == to_mapping(Config(seed=3))
@@ -78,7 +78,7 @@ def test_check_accepts_what_init_writes_and_every_recipe(cli: Cli) -> None:
     assert out.splitlines() == [f"{path}: ok" for path in ("my.yaml", *recipes)]
 
 
-def test_check_reports_every_mistake_of_every_file(cli: Cli) -> None:
+def test_check_reports_every_error_of_every_file(cli: Cli) -> None:
     Path("one.yaml").write_text("sed: 1\ntrain:\n  epochs: ten\n")
     Path("good.yaml").write_text("seed: 1\n")
     Path("two.toml").write_text("[network]\nactivation = 'rélu'\n", "utf-8")
@@ -99,7 +99,7 @@ def test_check_is_about_the_file_alone(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert cli("config", "show", "my.yaml")[0] == 2
 
 
-def test_numbers_may_be_written_in_scientific_notation(cli: Cli) -> None:
+def test_show_reads_scientific_notation_as_a_number(cli: Cli) -> None:
     Path("my.yaml").write_text("optimizer:\n  learning_rate: 1e-3\n")
     assert "learning_rate: 0.001" in cli("config", "show", "my.yaml")[1]
 

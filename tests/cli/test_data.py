@@ -52,7 +52,7 @@ def test_fetch_brings_four_verified_files(cli: Cli, mirror: HTTPServer) -> None:
 
 
 @pytest.mark.mnist
-def test_on_a_terminal_each_file_has_a_bar_with_its_bytes(
+def test_fetch_shows_a_bar_with_bytes_for_each_file_on_a_terminal(
     terminal: Terminal, mnist_files: Path, httpserver: HTTPServer
 ) -> None:
     for name in NAMES:
@@ -65,7 +65,7 @@ def test_on_a_terminal_each_file_has_a_bar_with_its_bytes(
     assert "9.45M/9.45M" in last[0]
 
 
-def test_what_is_there_is_not_fetched_again_unless_forced(cli: Cli, mirror: HTTPServer) -> None:
+def test_fetch_gets_present_files_again_only_when_forced(cli: Cli, mirror: HTTPServer) -> None:
     fetch = ("data", "fetch", "--data-dir", "d", "--quiet", "--mirror", mirror.url_for("/good/"))
     assert cli(*fetch)[0] == 0
     first = len(mirror.log)
@@ -75,7 +75,7 @@ def test_what_is_there_is_not_fetched_again_unless_forced(cli: Cli, mirror: HTTP
     assert len(mirror.log) == 2 * first
 
 
-def test_mirrors_of_the_environment_come_after_those_of_the_command(
+def test_fetch_asks_mirrors_of_the_command_before_those_of_the_environment(
     cli: Cli, mirror: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NNCTL_MIRRORS", f"{mirror.url_for('/worse/')},{mirror.url_for('/good/')}")
@@ -85,7 +85,7 @@ def test_mirrors_of_the_environment_come_after_those_of_the_command(
     assert asked[:3] == ["bad", "worse", "good"]
 
 
-def test_when_every_mirror_fails_each_is_named_with_its_reason(cli: Cli, mirror: HTTPServer) -> None:
+def test_fetch_names_each_mirror_with_its_reason_when_all_fail(cli: Cli, mirror: HTTPServer) -> None:
     mirror.expect_request("/page/train-images-idx3-ubyte.gz").respond_with_data("<html>", content_type="text/html")
     bad = [mirror.url_for(path) for path in ("/none/", "/page/")]
     code, out, err = cli("data", "fetch", "--quiet", "--mirror", bad[0], "--mirror", bad[1])
@@ -127,7 +127,7 @@ def test_fetch_needs_no_network_for_files_that_are_there(
     assert fetched[0] == 0
 
 
-def test_synthetic_is_there_once_it_is_drawn(cli: Cli, drawn_dir: Path) -> None:
+def test_fetch_of_synthetic_lists_the_drawn_files(cli: Cli, drawn_dir: Path) -> None:
     code, out, err = cli("data", "fetch", "synthetic", "--data-dir", drawn_dir, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["files"] == [str(drawn_dir / "synthetic" / name) for name in NAMES]
@@ -164,7 +164,7 @@ def test_verify_changes_nothing(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("sample", "index"), [("train:0", 0), ("train:19", 19), ("test:7", 27)])
-def test_an_exported_sample_has_the_very_pixels(
+def test_export_saves_the_exact_pixels_of_a_sample(
     sample: str, index: int, cli: Cli, mirror: HTTPServer, arrays: dict[str, NDArray[np.uint8]]
 ) -> None:
     assert cli("data", "fetch", "--quiet", "--mirror", mirror.url_for("/good/"))[0] == 0
@@ -177,7 +177,7 @@ def test_an_exported_sample_has_the_very_pixels(
         np.testing.assert_array_equal(np.asarray(picture), images[index])
 
 
-def test_export_replaces_samples_but_nobodys_own_drawing(cli: Cli, drawn_dir: Path) -> None:
+def test_export_replaces_samples_but_not_a_users_drawing(cli: Cli, drawn_dir: Path) -> None:
     def exported(sample: str, *more: str) -> int:
         where = ("--dataset", "synthetic", "--data-dir", drawn_dir)
         return cli("data", "export", sample, "digit.png", *where, *more)[0]
@@ -192,7 +192,7 @@ def test_export_replaces_samples_but_nobodys_own_drawing(cli: Cli, drawn_dir: Pa
     assert Path("digit.png").read_bytes() != before
 
 
-def test_export_tells_programs_what_it_saved(cli: Cli, drawn_dir: Path) -> None:
+def test_export_json_says_what_was_saved(cli: Cli, drawn_dir: Path) -> None:
     labels = datasets.load_dataset("synthetic", drawn_dir).test.labels
     code, out, err = cli(
         "data", "export", "test:9999", "digit.png", "--dataset", "synthetic", "--data-dir", drawn_dir, "--json"
@@ -212,7 +212,7 @@ def test_export_tells_programs_what_it_saved(cli: Cli, drawn_dir: Path) -> None:
         ("7", "is not a sample such as test:7"),
     ],
 )
-def test_a_sample_that_is_not_there_is_refused(sample: str, words: str, cli: Cli, drawn_dir: Path) -> None:
+def test_export_refuses_a_sample_that_does_not_exist(sample: str, words: str, cli: Cli, drawn_dir: Path) -> None:
     code, out, err = cli("data", "export", sample, "x.png", "--dataset", "synthetic", "--data-dir", drawn_dir)
     assert (code, out) == (2, "")
     assert words in err
@@ -220,7 +220,7 @@ def test_a_sample_that_is_not_there_is_refused(sample: str, words: str, cli: Cli
 
 
 @pytest.mark.parametrize("name", ["digit.jpg", "digit", ".png", "digit.png.bak"])
-def test_a_picture_in_png_gets_no_other_name(name: str, cli: Cli, drawn_dir: Path) -> None:
+def test_export_refuses_names_that_do_not_end_in_png(name: str, cli: Cli, drawn_dir: Path) -> None:
     code, out, err = cli("data", "export", "test:7", name, "--dataset", "synthetic", "--data-dir", drawn_dir)
     assert (code, out) == (2, "")
     assert f"{name}: the picture is PNG" in err
@@ -228,6 +228,6 @@ def test_a_picture_in_png_gets_no_other_name(name: str, cli: Cli, drawn_dir: Pat
     assert not Path(name).exists()
 
 
-def test_the_end_of_a_name_may_be_in_capitals(cli: Cli, drawn_dir: Path) -> None:
+def test_export_accepts_a_name_that_ends_in_capitals(cli: Cli, drawn_dir: Path) -> None:
     assert cli("data", "export", "test:7", "D.PNG", "--dataset", "synthetic", "--data-dir", drawn_dir)[0] == 0
     assert Path("D.PNG").read_bytes().startswith(b"\x89PNG")

@@ -54,7 +54,7 @@ def report(cli: Cli, small_run: Path, drawn_dir: Path) -> dict[str, Any]:
     return value
 
 
-def test_the_numbers_are_those_of_a_plain_recomputation(
+def test_eval_numbers_equal_a_plain_recomputation(
     report: dict[str, Any], small_run: Path, drawn: datasets.Dataset
 ) -> None:
     plain = recomputed(small_run, drawn.test.images, drawn.test.labels)
@@ -73,7 +73,7 @@ def test_the_numbers_are_those_of_a_plain_recomputation(
         assert entry["images"] == are.sum()
 
 
-def test_json_has_a_schema_that_programs_can_rely_on(report: dict[str, Any], small_run: Path) -> None:
+def test_eval_json_has_a_fixed_schema(report: dict[str, Any], small_run: Path) -> None:
     assert report["schema_version"] == 1
     assert report["checkpoint"] == str(small_run / "checkpoints" / "best.npz")
     assert (report["dataset"], report["split"], report["images"]) == ("synthetic", "test", 10_000)
@@ -83,13 +83,15 @@ def test_json_has_a_schema_that_programs_can_rely_on(report: dict[str, Any], sma
     assert all(entry.keys() == {"sample", "label", "prediction", "confidence", "right"} for entry in report["worst"])
 
 
-def test_the_worst_mistakes_come_in_the_order_of_what_the_right_answer_got(report: dict[str, Any]) -> None:
+def test_eval_sorts_the_worst_errors_by_the_probability_of_the_label(report: dict[str, Any]) -> None:
     right = [entry["right"] for entry in report["worst"]]
     assert right == sorted(right)
     assert right[0] < 0.1
 
 
-def test_people_see_the_same_numbers(cli: Cli, report: dict[str, Any], small_run: Path, drawn_dir: Path) -> None:
+def test_eval_prints_the_numbers_of_the_json(
+    cli: Cli, report: dict[str, Any], small_run: Path, drawn_dir: Path
+) -> None:
     code, out, err = cli("eval", small_run, "--data-dir", drawn_dir)
     assert code == 0
     assert "best.npz on the test images of synthetic" in err
@@ -102,7 +104,7 @@ def test_people_see_the_same_numbers(cli: Cli, report: dict[str, Any], small_run
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "train"])
-def test_each_split_is_that_of_the_run(
+def test_eval_measures_the_splits_of_the_run(
     split: str, cli: Cli, small_run: Path, drawn_dir: Path, drawn: datasets.Dataset
 ) -> None:
     _, out, _ = cli("eval", small_run, "--data-dir", drawn_dir, "--split", split, "--json")
@@ -118,9 +120,7 @@ def test_each_split_is_that_of_the_run(
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "train"])
-def test_the_worst_mistakes_can_be_exported_and_looked_at(
-    split: str, cli: Cli, small_run: Path, drawn_dir: Path
-) -> None:
+def test_eval_worst_errors_can_be_exported(split: str, cli: Cli, small_run: Path, drawn_dir: Path) -> None:
     _, out, _ = cli("eval", small_run, "--data-dir", drawn_dir, "--split", split)
     command = re.search(r"nnctl (data export .*)", out)
     assert command
@@ -162,7 +162,7 @@ def test_fail_under_decides_the_exit_code_after_the_report(
         (9901, "1%", 9),
     ],
 )
-def test_an_accuracy_as_high_as_asked_for_is_enough(
+def test_fail_under_accepts_an_accuracy_as_high_as_asked_for(
     *, errors: int, threshold: str, code: int, cli: Cli, own_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answered(*_: object) -> Evaluation:
@@ -179,20 +179,20 @@ def test_an_accuracy_as_high_as_asked_for_is_enough(
 
 
 @pytest.mark.parametrize("threshold", ["1.5", "1.0001", " 1.99"])
-def test_a_threshold_between_1_and_2_needs_its_sign(threshold: str, cli: Cli, small_run: Path) -> None:
+def test_fail_under_between_1_and_2_needs_a_percent_sign(threshold: str, cli: Cli, small_run: Path) -> None:
     code, out, err = cli("eval", small_run, f"--fail-under={threshold}")
     assert (code, out) == (2, "")
     assert f"write {threshold.strip()}% if a percentage is meant" in err
 
 
 @pytest.mark.parametrize("threshold", ["101", "-1", "nan", "high", "inf", "101%", "%", ""])
-def test_a_threshold_that_no_accuracy_can_be_is_refused(threshold: str, cli: Cli, small_run: Path) -> None:
+def test_fail_under_refuses_what_is_no_accuracy(threshold: str, cli: Cli, small_run: Path) -> None:
     code, out, err = cli("eval", small_run, f"--fail-under={threshold}")
     assert (code, out) == (2, "")
     assert "is not an accuracy" in err
 
 
-def test_without_a_name_the_newest_run_is_measured(cli: Cli, own_run: Path, drawn_dir: Path) -> None:
+def test_eval_without_a_name_measures_the_newest_run(cli: Cli, own_run: Path, drawn_dir: Path) -> None:
     older = Path(shutil.copytree(own_run, own_run.parent / "older"))
     (own_run / "checkpoints" / "last.npz").touch()
     (older / "checkpoints" / "best.npz").unlink()
@@ -200,7 +200,7 @@ def test_without_a_name_the_newest_run_is_measured(cli: Cli, own_run: Path, draw
     assert json.loads(out)["checkpoint"] == str(Path("runs/small/checkpoints/best.npz"))
 
 
-def test_the_data_may_lie_elsewhere_than_during_training(cli: Cli, small_run: Path, drawn_dir: Path) -> None:
+def test_eval_data_dir_may_differ_from_that_of_training(cli: Cli, small_run: Path, drawn_dir: Path) -> None:
     elsewhere = os.path.relpath(drawn_dir)
     assert shlex.join(["--data-dir", elsewhere]) in cli("eval", small_run, "--data-dir", elsewhere)[1]
     Path("a file").touch()
@@ -209,14 +209,16 @@ def test_the_data_may_lie_elsewhere_than_during_training(cli: Cli, small_run: Pa
     assert "a file is not a folder" in err
 
 
-def test_without_validation_images_there_is_no_such_split(cli: Cli, small: tuple[object, ...]) -> None:
+def test_eval_refuses_the_validation_split_of_a_run_without_one(cli: Cli, small: tuple[object, ...]) -> None:
     assert cli("train", *small, "--set", "data.validation=0", "--run-dir", "run", "--quiet")[0] == 0
     code, out, err = cli("eval", "run", "--split", "validation")
     assert (code, out) == (2, "")
     assert "trained without validation images" in err
 
 
-def test_a_checkpoint_is_enough_wherever_it_lies(cli: Cli, small_run: Path, drawn_dir: Path, tmp_path: Path) -> None:
+def test_eval_needs_only_a_checkpoint_wherever_it_lies(
+    cli: Cli, small_run: Path, drawn_dir: Path, tmp_path: Path
+) -> None:
     shutil.copy(small_run / "checkpoints" / "last.npz", tmp_path / "alone.npz")
     code, out, _ = cli("eval", "alone.npz", "--data-dir", drawn_dir, "--json")
     assert code == 0
@@ -225,7 +227,7 @@ def test_a_checkpoint_is_enough_wherever_it_lies(cli: Cli, small_run: Path, draw
 
 @pytest.mark.parametrize("command", ["eval --json", "predict digit.png"])
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_a_network_that_has_never_been_trained_is_told_from_one_without_validation(
+def test_eval_and_predict_warn_of_an_untrained_network_but_not_of_one_without_validation(
     command: str, epoch: int, cli: Cli, own_run: Path, drawn: datasets.Dataset
 ) -> None:
     Image.fromarray(drawn.test.images[0]).save("digit.png")

@@ -46,7 +46,7 @@ def parse(arguments: list[str]) -> None:
 # Help
 
 
-def test_the_commands_are_those_of_the_design() -> None:
+def test_commands_are_listed_in_this_order() -> None:
     assert root.list_commands(click.Context(root)) == [
         "train",
         "eval",
@@ -59,14 +59,14 @@ def test_the_commands_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_the_help_of_every_command_ends_with_an_example_of_it(path: tuple[str, ...], cli: Cli) -> None:
+def test_help_of_every_command_ends_with_an_example_of_it(path: tuple[str, ...], cli: Cli) -> None:
     code, out, err = cli(*path, "--help")
     assert (code, err) == (0, "")
     assert f"nnctl {' '.join(path)}" in out.partition("Examples:")[2]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_is_a_command_line_that_parses(example: str) -> None:
+def test_help_examples_all_parse(example: str) -> None:
     words = shlex.split(example)
     redirects = [place for place, word in enumerate(words) if word in ("<", ">", "|")]
     assert words[0] == "nnctl"
@@ -80,20 +80,20 @@ def test_help_and_version_go_to_standard_output(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("group", ["", "data", "config", "checkpoint"])
-def test_a_group_alone_shows_its_commands_and_is_a_mistake_in_a_script(group: str, cli: Cli) -> None:
+def test_group_alone_shows_its_commands_and_is_an_error_in_a_script(group: str, cli: Cli) -> None:
     code, out, err = cli(*group.split())
     assert (code, out) == (2, "")
     assert err.startswith("Usage: nnctl")
     assert "Commands:" in err
 
 
-def test_a_shell_completes_commands(nnctl: Nnctl) -> None:
+def test_completion_offers_commands(nnctl: Nnctl) -> None:
     completed = nnctl(_NNCTL_COMPLETE="bash_complete", COMP_WORDS="nnctl tr", COMP_CWORD="1")
     assert (completed.returncode, completed.stdout.split(), completed.stderr) == (0, ["plain,train"], "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_gets_the_script_that_completes(shell: str, nnctl: Nnctl) -> None:
+def test_completion_gives_each_shell_its_script(shell: str, nnctl: Nnctl) -> None:
     script = nnctl(_NNCTL_COMPLETE=f"{shell}_source")
     assert (script.returncode, script.stderr) == (0, "")
     assert f"_NNCTL_COMPLETE={shell}_complete" in script.stdout
@@ -111,7 +111,7 @@ def test_a_shell_gets_the_script_that_completes(shell: str, nnctl: Nnctl) -> Non
     ],
     ids=str,
 )
-def test_what_no_shell_asks_for_is_refused_in_one_line(variables: dict[str, str], nnctl: Nnctl) -> None:
+def test_completion_refuses_what_no_shell_asks_for_in_one_line(variables: dict[str, str], nnctl: Nnctl) -> None:
     refused = nnctl(**variables)
     assert (refused.returncode, refused.stdout) == (2, "")
     first, second = refused.stderr.splitlines()
@@ -119,7 +119,7 @@ def test_what_no_shell_asks_for_is_refused_in_one_line(variables: dict[str, str]
     assert second.startswith("hint: ")
 
 
-def test_an_empty_wish_to_complete_is_none(nnctl: Nnctl) -> None:
+def test_completion_is_off_when_its_variable_is_empty(nnctl: Nnctl) -> None:
     refused = nnctl("trian", _NNCTL_COMPLETE="")
     assert refused.returncode == 2
     assert refused.stderr.startswith("nnctl: error: ")
@@ -132,7 +132,7 @@ def test_an_empty_wish_to_complete_is_none(nnctl: Nnctl) -> None:
     ("arguments", "suggestion"),
     [("trian", "train"), ("data fech", "fetch"), ("train --rsume", "--resume"), ("eval --splt test", "--split")],
 )
-def test_a_misspelt_word_meets_the_nearest_right_one(arguments: str, suggestion: str, cli: Cli) -> None:
+def test_usage_error_suggests_the_nearest_word(arguments: str, suggestion: str, cli: Cli) -> None:
     code, out, err = cli(*arguments.split())
     assert (code, out) == (2, "")
     assert err.startswith("nnctl: error: ")
@@ -154,7 +154,7 @@ def test_a_misspelt_word_meets_the_nearest_right_one(arguments: str, suggestion:
     ],
     ids=" ".join,
 )
-def test_an_unset_shell_variable_is_not_the_current_folder(
+def test_empty_path_is_refused_and_is_not_the_current_folder(
     arguments: tuple[str, ...], cli: Cli, tmp_path: Path
 ) -> None:
     code, out, err = cli(*arguments)
@@ -163,7 +163,7 @@ def test_an_unset_shell_variable_is_not_the_current_folder(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_internal_error_says_that_it_is_a_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_says_that_it_is_a_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a mistake\nof two lines")
 
@@ -176,7 +176,7 @@ def test_an_internal_error_says_that_it_is_a_bug(cli: Cli, monkeypatch: pytest.M
     )
 
 
-def test_what_a_library_makes_of_an_interruption_is_no_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_is_no_bug_whatever_a_library_makes_of_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise ValueError("cannot build a validator")
 
@@ -202,7 +202,7 @@ def test_debug_shows_the_traceback_and_then_the_message(cli: Cli) -> None:
         (PermissionError(13, "Permission denied", "some/file"), 6, "some/file: Permission denied"),
     ],
 )
-def test_what_can_happen_anywhere_has_its_own_code(
+def test_errors_that_can_happen_anywhere_have_exit_codes(
     error: BaseException, code: int, words: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object, **__: object) -> None:
@@ -215,7 +215,7 @@ def test_what_can_happen_anywhere_has_its_own_code(
     assert "Traceback" not in answer[2]
 
 
-def test_a_message_cannot_command_the_terminal(cli: Cli) -> None:
+def test_messages_cannot_control_the_terminal(cli: Cli) -> None:
     code, _, err = cli("eval", "red\x1b[31m")
     assert code == 4
     assert "red\\x1b[31m: no such file" in err
@@ -226,7 +226,7 @@ ODD = "red\x1b[31m\a '\"\\ $d\u202e\n\t-é\udcff"
 
 @on_posix
 @pytest.mark.parametrize("command", ["train", "debug", "eval", "predict", "checkpoint", "config", "data"])
-def test_no_name_can_command_the_terminal(
+def test_file_names_cannot_control_the_terminal(
     command: str, cli: Cli, small_run: Path, small: tuple[object, ...], drawn_dir: Path
 ) -> None:
     run, data = Path(ODD), Path(ODD.removesuffix("\udcff") + " data")  # the configuration names the data folder
@@ -257,7 +257,7 @@ def test_no_name_can_command_the_terminal(
 
 @on_posix
 @pytest.mark.parametrize("shell", ["bash", "zsh", "ksh"])
-def test_a_command_line_to_paste_is_the_same_words_to_a_shell(shell: str) -> None:
+def test_command_line_gives_a_shell_the_same_words(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"needs {shell}")
     words = ["a", "", "two words", ODD, ODD + "7", "\1234", "\udcff", "\\n", "-x", "*", "~"]
@@ -287,7 +287,7 @@ NO_THREADS = "ulimit -s 1000000000 && ulimit -v 3000000 || exit 77"  # the stack
         ("config show", 0),
     ],
 )
-def test_a_system_without_threads_is_told_apart_from_a_bug(command: str, code: int, tmp_path: Path) -> None:
+def test_commands_report_a_system_without_threads_as_no_bug(command: str, code: int, tmp_path: Path) -> None:
     script = f"{NO_THREADS}; exec {shlex.quote(sys.executable)} -m nnctl {command}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     if done.returncode == 77:
@@ -319,7 +319,7 @@ main()
 
 
 @on_posix
-def test_no_signal_changes_an_end_that_is_settled(tmp_path: Path) -> None:
+def test_signals_do_not_change_a_settled_exit_code(tmp_path: Path) -> None:
     done = probed(SIGNALLED_TO_THE_END, "config", "check", "nothing.yaml", cwd=tmp_path)
     assert done.stderr.splitlines()[0] == "nnctl: error: nothing.yaml: no such file"
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 2)
@@ -344,7 +344,7 @@ main()
 
 
 @on_posix
-def test_a_signal_that_python_drops_in_a_callback_is_not_lost(tmp_path: Path) -> None:
+def test_signals_that_python_drops_in_a_callback_are_not_lost(tmp_path: Path) -> None:
     done = probed(SIGNALLED_IN_A_CALLBACK, "probe", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "nnctl: error: terminated\n")
 
@@ -354,7 +354,7 @@ def test_a_signal_that_python_drops_in_a_callback_is_not_lost(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "word"), [("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up")]
 )
-def test_a_terminated_command_leaves_nothing_half_written(name: str, word: str, times: int, tmp_path: Path) -> None:
+def test_signals_leave_nothing_half_written(name: str, word: str, times: int, tmp_path: Path) -> None:
     number = signal.Signals[name]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -385,7 +385,7 @@ main()
 
 
 @on_posix
-def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+def test_signals_that_nohup_ignores_stay_ignored(tmp_path: Path) -> None:
     script = f"trap '' HUP; exec {shlex.quote(sys.executable)} -c {shlex.quote(HUNG_UP)} probe"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
@@ -395,7 +395,7 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("system", "expanded"), [("posix", False), ("nt", True)])
-def test_only_windows_needs_its_patterns_expanded(
+def test_main_expands_patterns_on_windows_only(
     system: str, expanded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -437,7 +437,9 @@ def test_only_windows_needs_its_patterns_expanded(
         ),
     ],
 )
-def test_an_output_that_is_gone_closed_or_full(redirection: str, code: int, message: str, tmp_path: Path) -> None:
+def test_output_that_is_gone_closed_or_full_has_its_exit_code(
+    redirection: str, code: int, message: str, tmp_path: Path
+) -> None:
     # a schema of 10 kB, printed twice, fits no buffer that would hide the missing reader
     script = f"{shlex.quote(sys.executable)} -m nnctl config schema {redirection}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -458,7 +460,7 @@ main()
 
 
 @on_posix
-def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+def test_closed_streams_are_not_replaced_by_a_file(tmp_path: Path) -> None:
     script = f"{shlex.quote(sys.executable)} -c {shlex.quote(PROBE)} probe <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False).returncode == 0
     assert int((tmp_path / "probe").read_text()) > 2
@@ -468,7 +470,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     ("encoding", "written"),
     [("utf-8", 'dir: "Zähler Ω"'), ("latin-1", 'dir: "Zähler \\u03a9"'), ("ascii", 'dir: "')],
 )
-def test_no_character_is_too_much_for_a_stream(encoding: str, written: str, tmp_path: Path) -> None:
+def test_streams_escape_characters_beyond_their_encoding(encoding: str, written: str, tmp_path: Path) -> None:
     command = [*NNCTL, "config", "show", "--set", "data.dir=Zähler Ω"]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
@@ -477,7 +479,7 @@ def test_no_character_is_too_much_for_a_stream(encoding: str, written: str, tmp_
 
 
 @on_posix
-def test_no_home_and_no_other_variable_is_needed(tmp_path: Path) -> None:
+def test_environment_may_be_empty(tmp_path: Path) -> None:
     command = [*NNCTL, "config", "show"]
     done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -487,7 +489,7 @@ def test_no_home_and_no_other_variable_is_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
 )
-def test_colours_are_for_terminals_that_welcome_them(
+def test_colours_are_only_for_terminals_that_allow_them(
     variables: dict[str, str], coloured: bool, terminal: Terminal, nnctl: Nnctl
 ) -> None:
     code, shown = terminal("train", "--set", "nonsense", **variables)
@@ -500,11 +502,11 @@ def test_colours_are_for_terminals_that_welcome_them(
     ("option", "key"),
     [("--epochs", "train.epochs"), ("--lr", "optimizer.learning_rate"), ("--batch-size", "train.batch_size")],
 )
-def test_a_key_taken_for_an_option_is_recognised(cli: Cli, option: str, key: str) -> None:
+def test_unknown_option_that_is_a_key_suggests_set(cli: Cli, option: str, key: str) -> None:
     code, out, err = cli("train", option, "3")
     assert (code, out) == (2, "")
     assert err.endswith(f"hint: did you mean --set {key}=VALUE?\n")
 
 
-def test_another_unknown_option_points_to_the_help(cli: Cli) -> None:
+def test_unknown_option_points_to_the_help(cli: Cli) -> None:
     assert cli("train", "--zzz", "3")[2].endswith("hint: see nnctl train --help\n")

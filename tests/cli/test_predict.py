@@ -49,19 +49,19 @@ def outputs(run: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return probs
 
 
-def test_a_picture_gets_one_line_with_its_digit(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
+def test_predict_prints_one_line_with_the_digit(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
     probs = expected(small_run, pictures[0].read_bytes())
     answer = cli("predict", pictures[0], "--checkpoint", small_run)
     assert answer == (0, f"{pictures[0]}: {probs.argmax()} ({100 * probs.max():.2f} %)\n", "")
 
 
-def test_the_newest_run_reads_unless_another_is_named(cli: Cli, own_run: Path, pictures: list[Path]) -> None:
+def test_predict_uses_the_newest_run_unless_another_is_named(cli: Cli, own_run: Path, pictures: list[Path]) -> None:
     answer = cli("predict", pictures[0])
     assert answer[0] == 0
     assert answer == cli("predict", pictures[0], "--checkpoint", own_run)
 
 
-def test_json_has_one_line_for_each_picture(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
+def test_predict_json_has_one_line_for_each_picture(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
     code, out, err = cli("predict", *pictures, "--checkpoint", small_run, "--json")
     assert (code, err) == (0, "")
     for line, path in zip(out.splitlines(), pictures, strict=True):
@@ -74,13 +74,13 @@ def test_json_has_one_line_for_each_picture(cli: Cli, small_run: Path, pictures:
         assert answer["probabilities"] == pytest.approx(probs.tolist())
 
 
-def test_a_folder_stands_for_its_pictures_in_order(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
+def test_predict_reads_the_pictures_of_a_folder_in_order(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
     answer = cli("predict", pictures[0].parent, "--checkpoint", small_run)
     assert answer[0] == 0
     assert answer == cli("predict", *pictures, "--checkpoint", small_run)
 
 
-def test_a_dash_stands_for_standard_input(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
+def test_predict_reads_standard_input_for_a_dash(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
     code, out, _ = cli("predict", "-", "--checkpoint", small_run, stdin=pictures[1].read_bytes())
     _, named, _ = cli("predict", pictures[1], "--checkpoint", small_run)
     assert code == 0
@@ -88,7 +88,7 @@ def test_a_dash_stands_for_standard_input(cli: Cli, small_run: Path, pictures: l
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_one_bad_picture_does_not_spoil_the_others(
+def test_predict_reads_the_other_pictures_beside_a_bad_one(
     as_json: bool, cli: Cli, small_run: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.png").write_text("not a picture")
@@ -109,7 +109,7 @@ def test_one_bad_picture_does_not_spoil_the_others(
         assert [line.partition(": ")[0] for line in out.splitlines()] == [str(pictures[0]), str(pictures[1])]
 
 
-def test_what_the_network_saw_is_kept_on_request(
+def test_save_preprocessed_saves_what_the_network_saw(
     cli: Cli, small_run: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     large = Image.open(pictures[0]).resize((280, 280))
@@ -125,7 +125,7 @@ def test_what_the_network_saw_is_kept_on_request(
 
 
 @pytest.mark.parametrize("letter", ["n", "é", "数"])
-def test_what_was_seen_of_a_picture_with_the_longest_name_is_kept_too(
+def test_save_preprocessed_copes_with_the_longest_names(
     letter: str, cli: Cli, small_run: Path, pictures: list[Path]
 ) -> None:
     folder = Path("drawn")
@@ -142,7 +142,7 @@ def test_what_was_seen_of_a_picture_with_the_longest_name_is_kept_too(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_the_name_of_a_file_cannot_break_a_line(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
+def test_predict_escapes_line_breaks_in_file_names(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
     odd = pictures[0].rename(pictures[0].with_name("new\nline\x1b[31m.png"))
     _, out, _ = cli("predict", odd, "--checkpoint", small_run)
     assert out.startswith(f"{odd.parent}/new\\nline\\x1b[31m.png: ")
@@ -177,7 +177,7 @@ def cloth(tmp_path: Path) -> NDArray[np.uint8]:
     return pixels
 
 
-def test_another_dataset_has_names_for_its_classes(cli: Cli, other_run: Path, cloth: NDArray[np.uint8]) -> None:
+def test_predict_names_the_classes_of_other_datasets(cli: Cli, other_run: Path, cloth: NDArray[np.uint8]) -> None:
     probs = outputs(other_run, cloth)
     name = names_of(other_run)[probs.argmax()]
     assert cli("predict", "cloth.png") == (0, f"cloth.png: {name} ({100 * probs.max():.2f} %)\n", "")
@@ -188,7 +188,7 @@ def test_another_dataset_has_names_for_its_classes(cli: Cli, other_run: Path, cl
     assert answer["probabilities"] == pytest.approx(probs.tolist())
 
 
-def test_the_pixels_of_another_dataset_are_left_as_they_are(
+def test_predict_leaves_28x28_pixels_of_other_datasets_as_they_are(
     cli: Cli, other_run: Path, cloth: NDArray[np.uint8]
 ) -> None:
     Image.fromarray(cloth).convert("RGBA").save("cloth.webp", lossless=True)
@@ -198,7 +198,7 @@ def test_the_pixels_of_another_dataset_are_left_as_they_are(
         np.testing.assert_array_equal(np.asarray(Image.open(Path("seen", name))), cloth)
 
 
-def test_a_picture_of_another_size_is_prepared_as_a_digit_and_this_is_said_once(
+def test_predict_prepares_other_sizes_as_digits_and_warns_once(
     cli: Cli, other_run: Path, pictures: list[Path], cloth: NDArray[np.uint8]
 ) -> None:
     for name in ("one.png", "two.png"):
@@ -214,7 +214,7 @@ def test_a_picture_of_another_size_is_prepared_as_a_digit_and_this_is_said_once(
     assert len(err.splitlines()) == 1
 
 
-def test_a_picture_that_cannot_be_read_is_named_whatever_the_network_reads(cli: Cli, other_run: Path) -> None:
+def test_predict_names_an_unreadable_picture_whatever_the_network_reads(cli: Cli, other_run: Path) -> None:
     Path("bad.png").write_text("not a picture")
     code, out, err = cli("predict", "bad.png", "--checkpoint", other_run)
     assert (code, out) == (5, "")
@@ -222,9 +222,7 @@ def test_a_picture_that_cannot_be_read_is_named_whatever_the_network_reads(cli: 
     assert err.splitlines()[-1].startswith("hint: ")
 
 
-def test_bars_with_names_fit_a_terminal_of_80_columns(
-    terminal: Terminal, other_run: Path, cloth: NDArray[np.uint8]
-) -> None:
+def test_predict_bars_with_names_fit_80_columns(terminal: Terminal, other_run: Path, cloth: NDArray[np.uint8]) -> None:
     code, shown = terminal("predict", "cloth.png", NO_COLOR="1")
     assert code == 0
     lines = shown.replace("\r", "").splitlines()
@@ -241,7 +239,7 @@ def test_bars_with_names_fit_a_terminal_of_80_columns(
 
 
 @pytest.mark.parametrize(("encoding", "ink"), [("utf-8", "█▀▄░ "), ("ascii", "#'.: ")], ids=["blocks", "ascii"])
-def test_a_terminal_shows_the_picture_and_ten_bars(
+def test_predict_shows_the_picture_and_ten_bars_on_a_terminal(
     encoding: str,
     ink: str,
     terminal: Terminal,
@@ -265,14 +263,14 @@ def test_a_terminal_shows_the_picture_and_ten_bars(
     assert [bar.split()[-2] for bar in bars] == [f"{100 * p:.2f}" for p in probs]
 
 
-def test_only_the_chosen_bar_is_bold(terminal: Terminal, small_run: Path, pictures: list[Path]) -> None:
+def test_predict_prints_only_the_chosen_bar_bold(terminal: Terminal, small_run: Path, pictures: list[Path]) -> None:
     _, shown = terminal("predict", pictures[0], "--checkpoint", small_run)
     digit = expected(small_run, pictures[0].read_bytes()).argmax()
     assert shown.count("\x1b[1m") == 1
     assert f"\x1b[1m{digit} " in shown
 
 
-def test_a_photograph_in_another_format_is_read_as_well(cli: Cli, small_run: Path, digits: NDArray[np.uint8]) -> None:
+def test_predict_reads_a_jpeg_photograph_too(cli: Cli, small_run: Path, digits: NDArray[np.uint8]) -> None:
     jpeg = io.BytesIO()
     Image.fromarray(255 - digits[0]).resize((280, 280)).convert("RGB").save(jpeg, "JPEG")
     code, out, err = cli("predict", "-", "--checkpoint", small_run, stdin=jpeg.getvalue())

@@ -54,7 +54,7 @@ def refusal(load):
 # the values themselves
 
 
-def test_the_default_is_the_recipe_mnist_yaml():
+def test_config_defaults_are_the_recipe_mnist_yaml():
     assert config.load(CONFIGS / "mnist.yaml", environ={}).config == Config()
     assert set(config.load(CONFIGS / "mnist.yaml", environ={}).origin.values()).isdisjoint({"default"})
 
@@ -68,12 +68,12 @@ def test_the_default_is_the_recipe_mnist_yaml():
         ("fashion.yaml", (256, 128), "cross_entropy"),
     ],
 )
-def test_every_recipe_loads_as_it_stands(name, hidden, loss):
+def test_recipes_load_as_they_stand(name, hidden, loss):
     recipe = config.load(CONFIGS / name, environ={}).config
     assert (recipe.network.hidden, recipe.loss) == (hidden, loss)
 
 
-def test_every_recipe_is_tested():
+def test_recipes_are_all_tested():
     recipes = {path.name for path in CONFIGS.iterdir()}
     assert recipes == {"mnist.yaml", "tiny.toml", "softmax_regression.yaml", "3blue1brown.toml", "fashion.yaml"}
 
@@ -87,13 +87,13 @@ def test_yaml_and_toml_say_the_same(load):
     assert in_yaml.config.optimizer == AdamConfig(learning_rate=0.001)
 
 
-def test_a_config_cannot_be_changed():
+def test_config_cannot_be_changed():
     with pytest.raises(ValidationError):
         Config().train.epochs = 3
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.001", "1.0e-3", ".001", "+1e-3", '"0.001"'])
-def test_every_spelling_of_a_number_is_a_number_and_quotes_make_text(load, text):
+def test_numbers_have_many_spellings_and_quotes_make_text(load, text):
     if text.startswith('"'):
         with pytest.raises(ConfigError, match=r"not '0\.001'"):
             load(f"optimizer: {{learning_rate: {text}}}")
@@ -110,22 +110,22 @@ def test_every_spelling_of_a_number_is_a_number_and_quotes_make_text(load, text)
         ("1.", 1.0), ("[1, a, [true]]", [1, "a", [True]]), ("{a: 1}", {"a": 1}), ("'12'", "12"),
     ],
 )  # fmt: skip
-def test_plain_words_get_their_type_by_the_core_schema_of_yaml_1_2(text, value):
+def test_parse_value_types_plain_words_by_the_core_schema_of_yaml_1_2(text, value):
     found = files.parse_value(text)
     assert found == value
     assert type(found) is type(value)
 
 
-def test_a_whole_number_is_accepted_where_a_fraction_may_stand(load):
+def test_load_accepts_a_whole_number_for_a_fraction(load):
     rate = load("optimizer: {learning_rate: 1}").config.optimizer.learning_rate
     assert (rate, type(rate)) == (1.0, float)
 
 
-def test_an_empty_section_says_nothing(load):
+def test_load_ignores_an_empty_section(load):
     assert load("seed: 3\ntrain:\n  # epochs: 5\n").config == Config(seed=3)
 
 
-def test_a_byte_order_mark_is_accepted(load):
+def test_load_accepts_a_byte_order_mark(load):
     assert load("\ufeffseed: 3\n").config.seed == 3
     assert load("\ufeffseed = 3\n", name="my.toml").config.seed == 3
 
@@ -179,19 +179,19 @@ THREADS = "auto or a whole number from 1 to 1024"
         ("optimizer.name", "[sgd]", OPTIMIZERS, "['sgd']"),
     ],
 )
-def test_a_wrong_value_is_told_what_was_wanted(refusal, path, text, wanted, shown):
+def test_config_error_of_a_wrong_value_says_what_it_must_be(refusal, path, text, wanted, shown):
     section, key = path.split(".")
     message = refusal(f"{section}:\n  {key}: {text}\n").replace("hidden[0]", "hidden")
     assert message == f"my.yaml:2: {path}: must be {wanted}, not {shown}"
 
 
 @pytest.mark.parametrize("value", ["0", "1e-46", "1e-31"])
-def test_an_epsilon_that_would_be_zero_in_float32_is_refused(refusal, value):
+def test_load_refuses_an_epsilon_that_would_be_zero_in_float32(refusal, value):
     message = refusal(None, "optimizer.name=adam", f"optimizer.epsilon={value}")
     assert "optimizer.epsilon: must be a number from 1e-30 to 1, not" in message
 
 
-def test_a_wrong_seed_is_told_what_was_wanted(refusal):
+def test_config_error_of_a_wrong_seed_says_what_it_must_be(refusal):
     assert refusal("seed: -1") == f"my.yaml:1: seed: must be {SEED}, not -1"
     assert refusal("seed: {a: 1}") == f"my.yaml:1: seed: must be {SEED}, not a group of keys"
     assert refusal("seed: 9223372036854775808") == f"my.yaml:1: seed: must be {SEED}, not 9223372036854775808"
@@ -238,7 +238,7 @@ def test_a_wrong_seed_is_told_what_was_wanted(refusal):
         ("#" * 1_000_001, "my.yaml: is larger than 1,000,000 bytes, so it is no config file"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_yaml_is_one_line_with_its_place(refusal, text, message):
+def test_config_error_in_yaml_is_one_line_with_its_place(refusal, text, message):
     assert refusal(text) == message
 
 
@@ -259,11 +259,11 @@ def test_a_mistake_in_yaml_is_one_line_with_its_place(refusal, text, message):
         ("x = '\u2028\x85'\n" + "a." * 40 + "b.c = 1", "my.toml:2: holds more than 40 dots"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_toml_is_one_line_with_its_place(refusal, text, message):
+def test_config_error_in_toml_is_one_line_with_its_place(refusal, text, message):
     assert refusal(text, name="my.toml") == message
 
 
-def test_a_comment_of_toml_may_have_any_number_of_dots(load):
+def test_toml_comment_may_have_any_number_of_dots(load):
     assert load("  # a comment" + "." * 100 + "\nseed = 3\n", name="my.toml").config.seed == 3
 
 
@@ -286,7 +286,7 @@ def test_a_comment_of_toml_may_have_any_number_of_dots(load):
         ("my.toml", "".join(f"a{number} = 1\n" for number in range(50_000))),
     ],
 )
-def test_a_monstrous_file_is_refused_at_once(refusal, name, text):
+def test_load_refuses_a_monstrous_file_at_once(refusal, name, text):
     start = time.process_time()  # the processor's, so that a busy machine does not count
     message = refusal(text, name=name)
     assert time.process_time() - start < 2
@@ -295,7 +295,7 @@ def test_a_monstrous_file_is_refused_at_once(refusal, name, text):
     assert len(message) < 150
 
 
-def test_all_mistakes_of_all_sources_come_at_once(refusal):
+def test_config_errors_of_all_sources_come_at_once(refusal):
     text = "train:\n  epochs: 0\n  batch: 3\nnetwork: {hidden: [0, 16, 2.5]}\noptimizer: {name: adm, momentum: -1}\n"
     environ = {"NNCTL_SEED": "1.5", "NNCTL_SED": "1", "NNCTL_LOSS": "[mse"}
     message = refusal(text, "train.batch_size=none", "seed", options={"train.threads": 0}, environ=environ)
@@ -317,24 +317,24 @@ def test_all_mistakes_of_all_sources_come_at_once(refusal):
     }
 
 
-def test_a_mistake_in_a_file_counts_although_an_override_hides_it(refusal):
+def test_config_error_in_a_file_counts_although_an_override_hides_it(refusal):
     assert refusal("seed: one", "seed=1").startswith("my.yaml:1: seed:")
 
 
-def test_a_broken_file_does_not_hide_other_mistakes(refusal):
+def test_config_errors_of_other_sources_show_beside_a_broken_file(refusal):
     message = refusal("[", "train.epochs=0")
     assert "my.yaml:1:2: is not valid YAML" in message
     assert "--set: train.epochs: must be" in message
 
 
-def test_a_foreign_file_with_many_keys_does_not_fill_the_screen(refusal):
+def test_config_errors_of_a_foreign_file_do_not_fill_the_screen(refusal):
     message = refusal("".join(f"key{number}: 1\n" for number in range(300)))
     assert message.startswith("300 errors")
     assert message.endswith("and 250 more")
     assert len(message.splitlines()) == 52
 
 
-def test_long_values_and_control_characters_are_shown_safely(refusal):
+def test_config_errors_show_long_values_and_control_characters_safely(refusal):
     message = refusal('"\\e[31m": 1\nloss: "\\e[0m' + "x" * 500 + '"\n')
     assert "\x1b" not in message
     assert r"'\x1b[31m': unknown key" in message
@@ -344,7 +344,7 @@ def test_long_values_and_control_characters_are_shown_safely(refusal):
 # files that cannot be read
 
 
-def test_a_missing_file_names_the_nearest_one(tmp_path):
+def test_load_suggests_the_nearest_name_for_a_missing_file(tmp_path):
     (tmp_path / "mnist.yaml").touch()
     with pytest.raises(ConfigError, match=r"mnits\.yaml: no such file") as caught:
         config.load(tmp_path / "mnits.yaml", environ={})
@@ -360,7 +360,7 @@ def test_a_missing_file_names_the_nearest_one(tmp_path):
         ("a\0.yaml", "'a\\x00.yaml': cannot be read: "),
     ],
 )
-def test_what_is_no_config_file_is_refused(tmp_path, monkeypatch, path, message):
+def test_load_refuses_what_is_no_config_file(tmp_path, monkeypatch, path, message):
     monkeypatch.chdir(tmp_path)
     Path("my.json").write_text("{}")
     with pytest.raises(ConfigError) as caught:
@@ -370,13 +370,13 @@ def test_what_is_no_config_file_is_refused(tmp_path, monkeypatch, path, message)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_load_refuses_a_named_pipe_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(ConfigError, match="is not a regular file"):
         config.load(tmp_path / "pipe.yaml", environ={})
 
 
-def test_an_unreadable_file_is_refused(tmp_path, monkeypatch):
+def test_load_refuses_an_unreadable_file(tmp_path, monkeypatch):
     (tmp_path / "my.yaml").write_text("seed: 1")
 
     def denied(*_):
@@ -390,7 +390,7 @@ def test_an_unreadable_file_is_refused(tmp_path, monkeypatch):
 # which source wins
 
 
-def test_options_stand_above_variables_above_the_file_above_defaults(load):
+def test_load_lays_options_over_variables_over_the_file_over_defaults(load):
     text = "seed: 1\ntrain:\n  epochs: 1\n  batch_size: 1\n  threads: 1\n"
     environ = {"NNCTL_TRAIN_EPOCHS": "2", "NNCTL_TRAIN_BATCH_SIZE": "2", "NNCTL_TRAIN_THREADS": "2", "HOME": "/"}
     loaded = load(
@@ -416,28 +416,28 @@ def flat(tree, prefix=""):
             yield prefix + key
 
 
-def test_a_section_with_kinds_stands_for_its_name_in_an_override(load):
+def test_override_of_a_section_with_variants_sets_its_name(load):
     loaded = load("optimizer: {momentum: 0.5}\n", "optimizer=adam", "data.augment=none").config
     assert (loaded.optimizer.name, loaded.data.augment.name) == ("adam", "none")
 
 
-def test_a_group_within_a_group_is_checked_like_any_other(load):
+def test_nested_section_is_checked_like_any_other(load):
     with pytest.raises(ConfigError) as caught:
         load("data:\n  augment:\n    rotaton: 3\n", name="my.yaml")
     assert caught.value.message == ("my.yaml:3: data.augment.rotaton: unknown key; did you mean data.augment.rotation?")
 
 
-def test_the_origin_of_every_key_in_force_is_known(load):
+def test_origin_is_known_of_every_key_in_force(load):
     loaded = load("schedule: {name: step}\n", "optimizer.name=adamw", name="my.yaml")
     assert set(loaded.origin) == set(flat(config.to_mapping(loaded.config)))
     assert load("seed = 1", name="my.toml").origin["seed"] == "my.toml"
 
 
-def test_an_option_that_was_not_given_changes_nothing(load):
+def test_option_that_was_not_given_changes_nothing(load):
     assert load("data: {offline: true}", options={"data.offline": None, "data.dir": None}).config.data.offline is True
 
 
-def test_an_override_is_a_yaml_value(load):
+def test_override_is_a_yaml_value(load):
     loaded = load(None, "optimizer.learning_rate=3e-3", "network.hidden=[16, 16]", "train.patience=null", " seed = 4 ")
     assert loaded.config.optimizer.learning_rate == 0.003
     assert loaded.config.network.hidden == (16, 16)
@@ -445,7 +445,7 @@ def test_an_override_is_a_yaml_value(load):
 
 
 @pytest.mark.parametrize("text", ["/mnt/my data #2", "C:\\data: old", "2024", "null", "[x]", "*", "'/mnt/my data #2'"])
-def test_a_folder_is_taken_as_it_is_written(load, text):
+def test_data_dir_is_taken_as_it_is_written(load, text):
     assert load(None, f"data.dir={text}").config.data.dir == text.strip("'")
     assert load(None, environ={"NNCTL_DATA_DIR": text}).config.data.dir == text.strip("'")
 
@@ -462,7 +462,7 @@ def test_a_folder_is_taken_as_it_is_written(load, text):
         ("=1", "--set: '': unknown key"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_an_override_names_it(refusal, override, message):
+def test_config_error_in_an_override_names_it(refusal, override, message):
     assert refusal(None, override) == message
 
 
@@ -479,17 +479,17 @@ def test_a_mistake_in_an_override_names_it(refusal, override, message):
         ("model=1", "network"),
     ],
 )
-def test_a_common_other_name_leads_to_the_key(refusal, override, meant):
+def test_alias_leads_to_the_key(refusal, override, meant):
     key = override.partition("=")[0]
     assert refusal(None, override) == f"--set: {key}: unknown key; did you mean {meant}?"
 
 
-def test_a_common_other_name_leads_to_the_variable(refusal):
+def test_alias_leads_to_the_variable(refusal):
     message = refusal(None, environ={"NNCTL_OPTIMIZER_LR": "3"})
     assert message == "NNCTL_OPTIMIZER_LR: unknown variable; did you mean NNCTL_OPTIMIZER_LEARNING_RATE?"
 
 
-def test_other_names_are_names_of_nothing_else_and_stand_for_something():
+def test_aliases_name_nothing_else_and_stand_for_something():
     assert OTHER_NAMES.keys() <= {*FIELDS, *SECTIONS}
     assert len(ALIASES) == sum(map(len, OTHER_NAMES.values()))
     assert ALIASES.keys().isdisjoint(path.rpartition(".")[2] for path in (*FIELDS, *SECTIONS))
@@ -507,11 +507,11 @@ def test_other_names_are_names_of_nothing_else_and_stand_for_something():
         ("data: {zzz: 1}", "data has dataset, dir, offline, validation, train_limit, augment"),
     ],
 )
-def test_an_unknown_key_meets_those_of_the_kind_in_force(refusal, text, keys):
+def test_unknown_key_lists_the_keys_of_the_variant_in_force(refusal, text, keys):
     assert refusal(text).endswith(f"zzz: unknown key; {keys}")
 
 
-def test_a_new_kind_of_optimizer_drops_what_lower_sources_said_about_the_old_one(load):
+def test_optimizer_name_drops_what_lower_sources_said_of_another_optimizer(load):
     text = "optimizer:\n  name: sgd\n  learning_rate: 0.5\n  momentum: 0.8\nschedule: {name: step, factor: 0.3}\n"
     loaded = load(text, "optimizer.name=adam", "optimizer.beta1=0.8", environ={"NNCTL_OPTIMIZER_MOMENTUM": "0.7"})
     assert loaded.config.optimizer == AdamConfig(beta1=0.8)
@@ -519,19 +519,19 @@ def test_a_new_kind_of_optimizer_drops_what_lower_sources_said_about_the_old_one
     assert loaded.config.schedule.factor == 0.3  # the other section keeps its keys
 
 
-def test_naming_the_same_kind_again_drops_nothing(load):
+def test_optimizer_name_given_again_drops_nothing(load):
     text = "optimizer: {learning_rate: 0.5}"
     assert load(text, "optimizer.name=sgd").config.optimizer == SGDConfig(learning_rate=0.5)
 
 
-def test_a_key_of_another_kind_is_refused_in_the_same_or_a_higher_source(refusal):
+def test_key_of_another_variant_is_refused_in_the_same_or_a_higher_source(refusal):
     message = "optimizer.momentum: does not apply to adam; it belongs to sgd"
     assert refusal(None, "optimizer.momentum=0.5", "optimizer.name=adam") == f"--set: {message}"
     environ = {"NNCTL_OPTIMIZER_MOMENTUM": "0.5"}
     assert refusal("optimizer: {name: adam}", environ=environ) == f"NNCTL_OPTIMIZER_MOMENTUM: {message}"
 
 
-def test_every_key_has_a_variable_of_its_own_and_can_be_set_by_it(load):
+def test_variable_of_every_key_is_unique_and_sets_it(load):
     names = {config.variable(path) for path in FIELDS}
     assert len(names) == len(FIELDS)
     assert names.isdisjoint(OTHER_VARIABLES)
@@ -563,7 +563,7 @@ configs = st.builds(
 
 @given(configs)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-def test_a_saved_config_gives_the_same_config_back(tmp_path_factory, original):
+def test_to_yaml_gives_the_same_config_back(tmp_path_factory, original):
     path = tmp_path_factory.getbasetemp() / "saved.yaml"
     text = config.to_yaml(original)
     path.write_bytes(text.encode())
@@ -572,25 +572,25 @@ def test_a_saved_config_gives_the_same_config_back(tmp_path_factory, original):
     assert config.from_mapping(json.loads(json.dumps(config.to_mapping(original)))) == original
 
 
-def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers():
+def test_format_value_writes_what_every_reader_takes_for_a_number():
     assert files.format_value(1e-5) == "1.0e-05"
     assert files.format_value(1.5e-7) == "1.5e-07"
     assert files.format_value(1e22) == "1.0e+22"
     assert files.format_value(0.1) == "0.1"
 
 
-def test_a_folder_whose_name_is_not_unicode_is_refused_and_not_garbled(refusal):
+def test_data_dir_that_is_not_unicode_is_refused_and_not_garbled(refusal):
     message = r"--data-dir: data.dir: must be non-empty UTF-8 text, not '/mnt/\udcff'"
     assert refusal(None, options={"data.dir": "/mnt/\udcff"}) == message
 
 
-def test_a_mapping_with_mistakes_is_refused_in_the_same_words():
+def test_from_mapping_refuses_errors_in_the_same_words():
     with pytest.raises(ConfigError, match="2 errors") as caught:
         config.from_mapping({"train": {"epochs": 0}, "sede": 1}, where="last.npz")
     assert "last.npz: sede: unknown key; did you mean seed?" in str(caught.value)
 
 
-def test_the_starter_is_the_default_and_explains_every_key(load):
+def test_starter_is_the_default_and_explains_every_key(load):
     text = config.starter()
     assert load(text).config == Config()
     for path in FIELDS:
@@ -603,7 +603,7 @@ def test_the_starter_is_the_default_and_explains_every_key(load):
     ("section", "kind"),
     [(section, kind) for section in ("optimizer", "schedule") for kind in choices(f"{section}.name")[1:]],
 )
-def test_the_starter_shows_every_other_kind_ready_to_be_switched_on(load, section, kind):
+def test_starter_shows_every_other_variant_ready_to_be_switched_on(load, section, kind):
     lines = config.starter().splitlines()
     start = lines.index(f"  #name: {kind}")
     end = next(at for at in range(start, len(lines)) if lines[at] in ("", "  #"))
@@ -613,7 +613,7 @@ def test_the_starter_shows_every_other_kind_ready_to_be_switched_on(load, sectio
     assert "default" not in {value for key, value in loaded.origin.items() if key.startswith(section)}
 
 
-def test_the_schema_tells_an_editor_what_it_needs():
+def test_schema_tells_an_editor_what_it_needs():
     schema = config.schema()
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["additionalProperties"] is False
@@ -635,7 +635,7 @@ def test_the_schema_tells_an_editor_what_it_needs():
     json.dumps(schema)
 
 
-def test_importing_the_configuration_loads_neither_yaml_nor_numpy():
+def test_config_import_loads_neither_yaml_nor_numpy():
     code = "import sys, nnctl.config; print(sorted({'yaml', 'numpy', 'click'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -674,7 +674,7 @@ def refusal_of(*arguments, **keywords) -> str:
 
 @given(st.binary() | texts.map(str.encode), st.sampled_from(["yaml", "toml"]))
 @settings(deadline=None, max_examples=300)
-def test_any_file_gives_a_config_or_a_refusal_in_printable_words(tmp_path_factory, data, suffix):
+def test_load_turns_any_file_into_a_config_or_a_printable_error(tmp_path_factory, data, suffix):
     path = tmp_path_factory.getbasetemp() / f"any.{suffix}"
     path.write_bytes(data)
     assert all(line.isprintable() for line in refusal_of(path, environ={}).split("\n"))
@@ -682,6 +682,6 @@ def test_any_file_gives_a_config_or_a_refusal_in_printable_words(tmp_path_factor
 
 @given(texts, st.sampled_from(tuple(FIELDS)) | st.text())
 @settings(deadline=None, max_examples=150)
-def test_any_override_gives_a_config_or_a_refusal_in_printable_words(text, path):
+def test_load_turns_any_override_into_a_config_or_a_printable_error(text, path):
     refusal = refusal_of(None, [f"{path}={text}"], environ={config.variable(path): text, f"NNCTL_{path}": text})
     assert all(line.isprintable() for line in refusal.split("\n"))

@@ -83,7 +83,7 @@ def assert_is(dataset: datasets.Dataset, name: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".gz", ""], ids=["gzipped", "raw"])
 @pytest.mark.parametrize("place", ["mnist", "", "MNIST/raw"], ids=["own", "itself", "torchvision"])
-def test_files_are_used_where_they_lie_without_network(place, suffix, tmp_path):
+def test_load_dataset_uses_files_where_they_lie_without_network(place, suffix, tmp_path):
     put(tmp_path / place, suffix=suffix)
     before = contents(tmp_path)
     assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
@@ -93,7 +93,7 @@ def test_files_are_used_where_they_lie_without_network(place, suffix, tmp_path):
         assert after == before
 
 
-def test_what_was_unpacked_is_kept_and_not_unpacked_again(tmp_path, monkeypatch):
+def test_load_dataset_caches_unpacked_files_and_unpacks_them_once(tmp_path, monkeypatch):
     folder = put(tmp_path / "mnist")
     load_dataset("mnist", tmp_path, offline=True)
     assert all((folder / file).read_bytes() == data for file, data in RAW["mnist"].items())
@@ -101,7 +101,7 @@ def test_what_was_unpacked_is_kept_and_not_unpacked_again(tmp_path, monkeypatch)
     assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
-def test_a_kept_file_that_was_damaged_is_not_used_but_mended(tmp_path):
+def test_load_dataset_replaces_a_damaged_unpacked_file(tmp_path):
     folder = put(tmp_path / "mnist")
     load_dataset("mnist", tmp_path, offline=True)
     damaged = bytearray(RAW["mnist"][TRAIN])
@@ -111,14 +111,14 @@ def test_a_kept_file_that_was_damaged_is_not_used_but_mended(tmp_path):
     assert (folder / TRAIN).read_bytes() == RAW["mnist"][TRAIN]
 
 
-def test_what_nothing_could_vouch_for_is_not_kept(tmp_path):
+def test_load_dataset_caches_no_unpacked_file_without_a_published_hash(tmp_path):
     folder = put(tmp_path / "kmnist", "kmnist")
     before = contents(folder)
     assert_is(load_dataset("kmnist", tmp_path, offline=True), "kmnist")
     assert contents(folder) == before
 
 
-def test_where_nothing_can_be_kept_digits_load_all_the_same(tmp_path):
+def test_load_dataset_works_where_nothing_can_be_cached(tmp_path):
     folder = put(tmp_path / "mnist")
     (folder / ".lock").mkdir()
     before = contents(folder)
@@ -126,14 +126,14 @@ def test_where_nothing_can_be_kept_digits_load_all_the_same(tmp_path):
     assert contents(folder) == before
 
 
-def test_files_spelt_with_a_dot_are_used(tmp_path):
+def test_load_dataset_uses_files_spelt_with_a_dot(tmp_path):
     put(tmp_path, suffix="")
     for file in NAMES:
         (tmp_path / file).rename(tmp_path / file.replace("-idx", ".idx"))
     assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
-def test_files_may_be_scattered_over_the_places(tmp_path):
+def test_load_dataset_finds_files_scattered_over_the_places(tmp_path):
     put(tmp_path / "all")
     for file, place in zip(NAMES, ["mnist", "", "MNIST/raw", "mnist"], strict=True):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
@@ -141,14 +141,14 @@ def test_files_may_be_scattered_over_the_places(tmp_path):
     assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
-def test_a_good_copy_is_found_beside_a_bad_one(tmp_path):
+def test_load_dataset_finds_a_good_copy_beside_a_bad_one(tmp_path):
     put(tmp_path, suffix=".gz")
     (tmp_path / TRAIN).write_bytes(b"half")
     assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
 
 
 @pytest.mark.parametrize(("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
-def test_the_other_datasets_are_used_where_torchvision_puts_them(name, folder, tmp_path):
+def test_load_dataset_uses_other_datasets_where_torchvision_puts_them(name, folder, tmp_path):
     put(tmp_path / folder / "raw", name, suffix="")
     put(tmp_path / folder / "raw", name)
     dataset = load_dataset(name, tmp_path, offline=True)
@@ -157,19 +157,19 @@ def test_the_other_datasets_are_used_where_torchvision_puts_them(name, folder, t
     assert len(dataset.class_names) == 10
 
 
-def test_a_raw_file_whose_hash_is_not_published_is_not_trusted(tmp_path):
+def test_load_dataset_trusts_no_raw_file_without_a_published_hash(tmp_path):
     put(tmp_path, "kmnist", suffix="")
     with pytest.raises(DataError, match=rf"{TRAIN} cannot be verified: only the SHA-256 of {TRAIN}\.gz is published"):
         load_dataset("kmnist", tmp_path, offline=True)
 
 
-def test_the_hashes_of_a_dataset_do_not_depend_on_how_it_lies_on_disk(tmp_path):
+def test_dataset_hashes_do_not_depend_on_how_it_lies_on_disk(tmp_path):
     packed = load_dataset("mnist", put(tmp_path / "a"), offline=True)
     raw = load_dataset("mnist", put(tmp_path / "b", suffix=""), offline=True)
     assert packed.sha256 == raw.sha256 == {f"{file}.gz": sha256(PACKED["mnist"][file]) for file in NAMES}
 
 
-def test_missing_files_are_fetched_into_the_folder_of_the_dataset(good, tmp_path):
+def test_load_dataset_fetches_missing_files_into_the_folder_of_the_dataset(good, tmp_path):
     calls: list[tuple[str, int, int]] = []
     dataset = load_dataset("mnist", tmp_path / "new", mirrors=[good], progress=lambda *call: calls.append(call))
     assert_is(dataset, "mnist")
@@ -177,14 +177,14 @@ def test_missing_files_are_fetched_into_the_folder_of_the_dataset(good, tmp_path
     assert {call[0] for call in calls} == {f"{file}.gz" for file in NAMES}
 
 
-def test_only_what_is_missing_is_fetched(good, httpserver, tmp_path):
+def test_load_dataset_fetches_only_what_is_missing(good, httpserver, tmp_path):
     put(tmp_path / "mnist")
     (tmp_path / "mnist" / f"{TEST}.gz").unlink()
     assert_is(load_dataset("mnist", tmp_path, mirrors=[good]), "mnist")
     assert [request.path for request, _ in httpserver.log] == [f"/{TEST}.gz"]
 
 
-def test_a_mirror_given_by_the_user_comes_before_the_table(good, httpserver, tmp_path, monkeypatch):
+def test_load_dataset_asks_the_users_mirror_before_those_of_the_catalog(good, httpserver, tmp_path, monkeypatch):
     other = HTTPServer()
     other.start()
     monkeypatch.setitem(CATALOG, "mnist", dataclasses.replace(CATALOG["mnist"], mirrors=(other.url_for("/"),)))
@@ -194,7 +194,7 @@ def test_a_mirror_given_by_the_user_comes_before_the_table(good, httpserver, tmp
     assert other.log == []
 
 
-def test_files_on_disk_do_not_load_requests(tmp_path, monkeypatch):
+def test_load_dataset_from_disk_does_not_import_requests(tmp_path, monkeypatch):
     """Importing requests takes longer than reading the labels; most runs never need it."""
     put(tmp_path)
     monkeypatch.delitem(sys.modules, "requests", raising=False)
@@ -203,7 +203,7 @@ def test_files_on_disk_do_not_load_requests(tmp_path, monkeypatch):
     assert "requests" not in sys.modules
 
 
-def test_a_damaged_file_in_the_cache_is_replaced(good, tmp_path):
+def test_load_dataset_replaces_a_damaged_file_in_the_cache(good, tmp_path):
     put(tmp_path / "mnist")
     (tmp_path / "mnist" / f"{TRAIN}.gz").write_bytes(PACKED["mnist"][TRAIN][:-1])
     assert_is(load_dataset("mnist", tmp_path, mirrors=[good]), "mnist")
@@ -211,7 +211,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(good, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["", "MNIST/raw"])
-def test_a_damaged_file_of_the_users_is_not_touched_but_named(place, good, tmp_path):
+def test_load_dataset_names_a_damaged_file_of_the_users_and_leaves_it(place, good, tmp_path):
     theirs = put(tmp_path / place) / f"{TRAIN}.gz"
     theirs.write_bytes(b"\x1f\x8bhalf")
     warnings: list[str] = []
@@ -274,7 +274,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("name", ["mnist", "auto"])
 @pytest.mark.parametrize("spoil", SPOILT)
-def test_a_damaged_file_that_cannot_be_replaced_is_an_error_even_for_auto(name, spoil, tmp_path):
+def test_load_dataset_refuses_a_damaged_file_that_cannot_be_replaced_even_for_auto(name, spoil, tmp_path):
     spoil(put(tmp_path))
     with pytest.raises(DataError) as caught:
         load_dataset(name, tmp_path)
@@ -285,7 +285,7 @@ def test_a_damaged_file_that_cannot_be_replaced_is_an_error_even_for_auto(name, 
     assert not (tmp_path / "synthetic").exists()
 
 
-def test_a_gzipped_file_under_the_raw_name_says_so(tmp_path):
+def test_load_dataset_recognises_a_gzipped_file_under_the_raw_name(tmp_path):
     spoil_packed(put(tmp_path))
     (tmp_path / TRAIN).write_bytes(PACKED["mnist"][TRAIN] + b"x")
     with pytest.raises(DataError, match="is gzipped in spite of its name: it begins with 1f 8b 08 00"):
@@ -293,7 +293,7 @@ def test_a_gzipped_file_under_the_raw_name_says_so(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_named_pipe_does_not_block(tmp_path):
+def test_load_dataset_does_not_block_on_a_named_pipe(tmp_path):
     put(tmp_path)
     (tmp_path / f"{TRAIN}.gz").unlink()
     os.mkfifo(tmp_path / f"{TRAIN}.gz")
@@ -301,7 +301,7 @@ def test_a_named_pipe_does_not_block(tmp_path):
         load_dataset("mnist", tmp_path, offline=True)
 
 
-def test_the_error_tells_the_whole_story(refusing, tmp_path):
+def test_load_dataset_error_names_every_file_and_mirror(refusing, tmp_path):
     spoil_swap(put(tmp_path))
     (tmp_path / f"{TEST}.gz").unlink()
     with pytest.raises(DataError) as caught:
@@ -314,7 +314,7 @@ def test_the_error_tells_the_whole_story(refusing, tmp_path):
     assert caught.value.hint
 
 
-def test_a_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeypatch):
+def test_load_dataset_refuses_a_file_that_unpacks_to_more_than_it_should(tmp_path, monkeypatch):
     bomb = gzip.compress(bytes(10_000_000), mtime=0)
     a, b, c, d = CATALOG["mnist"].files
     a = dataclasses.replace(a, gz_size=len(bomb), gz_sha256=sha256(bomb))
@@ -325,7 +325,7 @@ def test_a_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeyp
     assert "nnctl data fetch" in caught.value.hint
 
 
-def test_a_published_file_that_cannot_be_unpacked_is_refused(tmp_path):
+def test_unpack_refuses_a_published_file_that_is_broken(tmp_path):
     broken = PACKED["mnist"][TRAIN][:30] + b"????" + PACKED["mnist"][TRAIN][34:]
     file = dataclasses.replace(CATALOG["mnist"].files[0], gz_size=len(broken), gz_sha256=sha256(broken))
     with pytest.raises(DataError, match="cannot be unpacked") as caught:
@@ -333,7 +333,7 @@ def test_a_published_file_that_cannot_be_unpacked_is_refused(tmp_path):
     assert "nnctl data fetch" in caught.value.hint
 
 
-def test_a_file_that_vanishes_once_it_is_fetched_is_an_error_with_advice(tmp_path, monkeypatch):
+def test_fetch_gives_advice_if_a_fetched_file_vanishes(tmp_path, monkeypatch):
     monkeypatch.setattr("nnctl.data.download.download", lambda *_, **__: None)
     with pytest.raises(DataError, match=rf"{TRAIN}\.gz vanished") as caught:
         fetch("mnist", tmp_path)
@@ -381,13 +381,13 @@ def test_auto_does_not_paper_over_a_full_disk(good, tmp_path, monkeypatch):
         load_dataset("auto", tmp_path, mirrors=[good])
 
 
-def test_an_unknown_name_lists_the_known_ones(tmp_path):
+def test_load_dataset_lists_the_known_names_for_an_unknown_one(tmp_path):
     with pytest.raises(DataError, match="no dataset 'cifar'") as caught:
         load_dataset("cifar", tmp_path)
     assert "fashion-mnist" in caught.value.hint
 
 
-def test_a_file_in_place_of_the_data_folder_is_an_error(tmp_path):
+def test_load_dataset_refuses_a_file_in_place_of_the_data_folder(tmp_path):
     (tmp_path / "data").touch()
     with pytest.raises(DataError, match="is not a folder"):
         load_dataset("auto", tmp_path / "data")
@@ -441,7 +441,7 @@ class TestRealMnist:
     def _real_table(self, _small_datasets: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
 
-    def test_it_loads_and_is_what_everybody_knows(self, mnist_dir):
+    def test_mnist_loads_and_is_what_everybody_knows(self, mnist_dir):
         dataset = load_dataset("mnist", mnist_dir, offline=True)
         assert dataset.train.images.shape == (60_000, 28, 28)
         assert dataset.test.images.shape == (10_000, 28, 28)
@@ -452,7 +452,7 @@ class TestRealMnist:
         ]  # fmt: skip
         assert dataset.train.images.mean() == pytest.approx(33.318, abs=0.001)
 
-    def test_unpacked_files_in_torchvisions_folder_are_the_same(self, mnist_dir, mnist_files, tmp_path):
+    def test_mnist_unpacked_in_torchvisions_folder_is_the_same(self, mnist_dir, mnist_files, tmp_path):
         packed = load_dataset("mnist", mnist_dir, offline=True)
         raw = tmp_path / "MNIST" / "raw"
         raw.mkdir(parents=True)
@@ -463,6 +463,6 @@ class TestRealMnist:
         np.testing.assert_array_equal(unpacked.train.images, packed.train.images)
         assert unpacked.sha256 == packed.sha256
 
-    def test_it_is_recognised_where_fashion_mnist_was_wanted(self, mnist_dir):
+    def test_mnist_is_recognised_where_fashion_mnist_is_expected(self, mnist_dir):
         with pytest.raises(DataError, match="holds t10k-labels-idx1-ubyte of MNIST"):
             load_dataset("fashion-mnist", mnist_dir / "mnist", offline=True)

@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[Script, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_mirror_that_fails_leads_to_the_next(fault, mirror, good, tmp_path):
+def test_download_asks_the_next_mirror_after_one_that_fails(fault, mirror, good, tmp_path):
     script = FAULTS[fault][0]
     bad = mirror(script)
     download([bad.url, good], [FILE], tmp_path, limits=SHORT)
@@ -144,7 +144,7 @@ def test_a_mirror_that_fails_leads_to_the_next(fault, mirror, good, tmp_path):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_mirror_that_fails_is_named_with_its_reason(fault, mirror, tmp_path):
+def test_download_names_a_mirror_that_fails_with_its_reason(fault, mirror, tmp_path):
     script, reason = FAULTS[fault]
     bad = mirror(script)
     with pytest.raises(DataError) as caught:
@@ -168,7 +168,7 @@ def test_a_mirror_that_fails_is_named_with_its_reason(fault, mirror, tmp_path):
         ("http://nowhere.invalid/", "its name cannot be resolved"),
     ],
 )
-def test_an_address_that_cannot_work_leads_to_the_next(address, reason, good, tmp_path, monkeypatch):
+def test_download_asks_the_next_mirror_after_an_unusable_address(address, reason, good, tmp_path, monkeypatch):
     resolve = socket.getaddrinfo
 
     def nowhere(host, *args, **kwargs):
@@ -183,7 +183,7 @@ def test_an_address_that_cannot_work_leads_to_the_next(address, reason, good, tm
         download([address], [OTHER], tmp_path, limits=SHORT)
 
 
-def test_a_name_lookup_that_hangs_leads_to_the_next(good, tmp_path, monkeypatch):
+def test_download_asks_the_next_mirror_when_a_name_lookup_hangs(good, tmp_path, monkeypatch):
     resolve, over, hung = socket.getaddrinfo, threading.Event(), threading.Event()
 
     def hang(host, *args, **kwargs):
@@ -200,7 +200,7 @@ def test_a_name_lookup_that_hangs_leads_to_the_next(good, tmp_path, monkeypatch)
     assert (tmp_path / FILE.name).exists()
 
 
-def test_plain_http_where_https_is_expected_leads_to_the_next(mirror, good, tmp_path):
+def test_download_asks_the_next_mirror_after_plain_http_in_place_of_https(mirror, good, tmp_path):
     secure = mirror([b"HTTP/1.1 400 Bad Request\r\n\r\n"]).url.replace("http:", "https:")
     download([secure, good], [FILE], tmp_path, limits=SHORT)
     assert (tmp_path / FILE.name).exists()
@@ -208,7 +208,7 @@ def test_plain_http_where_https_is_expected_leads_to_the_next(mirror, good, tmp_
         download([secure], [OTHER], tmp_path, limits=SHORT)
 
 
-def test_the_final_error_names_every_mirror_on_a_line_of_its_own(mirror, refusing, tmp_path):
+def test_download_error_names_each_mirror_on_a_separate_line(mirror, refusing, tmp_path):
     refusal = os.strerror(errno.ECONNREFUSED)
     missing, page = mirror(FAULTS["404"][0]), mirror(FAULTS["web page"][0])
     with pytest.raises(DataError) as caught:
@@ -223,14 +223,14 @@ def test_the_final_error_names_every_mirror_on_a_line_of_its_own(mirror, refusin
     assert caught.value.hint
 
 
-def test_a_mirror_that_cannot_be_reached_is_not_tried_for_the_other_files(mirror, good, tmp_path):
+def test_download_asks_an_unreachable_mirror_for_no_other_file(mirror, good, tmp_path):
     silent = mirror([FOREVER])
     download([silent.url, good], [FILE, OTHER], tmp_path, limits=SHORT)
     assert len(silent.requests) == 1
     assert names(tmp_path) == [FILE.name, OTHER.name]
 
 
-def test_a_mirror_given_up_is_still_named_when_a_later_file_fails(mirror, httpserver, tmp_path):
+def test_download_error_of_a_later_file_still_names_a_mirror_given_up(mirror, httpserver, tmp_path):
     httpserver.expect_request(f"/{FILE.name}").respond_with_data(CONTENT)
     silent, half = mirror([FOREVER]), httpserver.url_for("/")
     with pytest.raises(DataError) as caught:
@@ -239,13 +239,13 @@ def test_a_mirror_given_up_is_still_named_when_a_later_file_fails(mirror, httpse
     assert names(tmp_path) == [FILE.name]  # what was fetched stays
 
 
-def test_a_mirror_that_lacks_one_file_is_tried_for_the_others(mirror, good, tmp_path):
+def test_download_asks_a_mirror_that_lacks_one_file_for_the_others(mirror, good, tmp_path):
     missing = mirror(FAULTS["404"][0])
     download([missing.url, good], [FILE, OTHER], tmp_path, limits=SHORT)
     assert len(missing.requests) == 2
 
 
-def test_the_whole_fetch_has_a_limit_that_a_fast_enough_mirror_cannot_stretch(mirror, tmp_path):
+def test_download_has_a_time_limit_that_a_fast_enough_mirror_cannot_stretch(mirror, tmp_path):
     steady = mirror([OK + LENGTH, *[step for _ in range(99) for step in (CONTENT[:8192], 0.05)]])
     limits = Limits(answer=0.6, window=0.6, window_bytes=10_000, total=0.8)
     with pytest.raises(DataError, match=r"not done when the 0\.8 s for the whole fetch were over"):
@@ -253,7 +253,7 @@ def test_the_whole_fetch_has_a_limit_that_a_fast_enough_mirror_cannot_stretch(mi
     assert not steady.played.is_set()
 
 
-def test_a_steady_mirror_may_take_longer_than_one_window(mirror, tmp_path):
+def test_download_lets_a_steady_mirror_take_longer_than_one_window(mirror, tmp_path):
     pieces = [CONTENT[start : start + 10_000] for start in range(0, len(CONTENT), 10_000)]
     steady = mirror([OK + LENGTH, *[step for piece in pieces for step in (piece, 0.05)]])
     download([steady.url], [FILE], tmp_path, limits=Limits(answer=0.4, window=0.5, window_bytes=30_000, total=20.0))
@@ -261,13 +261,13 @@ def test_a_steady_mirror_may_take_longer_than_one_window(mirror, tmp_path):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_the_address_of_a_mirror_may_end_with_a_slash_or_not(slash, httpserver, tmp_path):
+def test_download_accepts_addresses_with_and_without_a_final_slash(slash, httpserver, tmp_path):
     httpserver.expect_request(f"/some/folder/{FILE.name}").respond_with_data(CONTENT)
     download([httpserver.url_for("/some/folder") + slash], [FILE], tmp_path)
     assert (tmp_path / FILE.name).exists()
 
 
-def test_a_redirect_is_followed(httpserver, tmp_path):
+def test_download_follows_a_redirect(httpserver, tmp_path):
     httpserver.expect_request(f"/old/{FILE.name}").respond_with_data("", 302, {"Location": f"../new/{FILE.name}"})
     httpserver.expect_request(f"/new/{FILE.name}").respond_with_data(CONTENT)
     download([httpserver.url_for("/old/")], [FILE], tmp_path)
@@ -275,20 +275,20 @@ def test_a_redirect_is_followed(httpserver, tmp_path):
 
 
 @pytest.mark.parametrize("label", [b"gzip", b"x-gzip", b"deflate"])
-def test_the_published_bytes_are_kept_even_if_a_server_labels_them_as_encoded(label, mirror, tmp_path):
+def test_download_saves_the_published_bytes_even_if_labelled_as_encoded(label, mirror, tmp_path):
     labelled = mirror([OK + b"Content-Encoding: " + label + b"\r\n" + LENGTH, CONTENT])
     download([labelled.url], [FILE], tmp_path, limits=SHORT)
     assert (tmp_path / FILE.name).read_bytes() == CONTENT
 
 
-def test_the_request_says_who_asks_and_wants_no_encoding(mirror, tmp_path):
+def test_download_request_says_who_asks_and_refuses_encodings(mirror, tmp_path):
     server = mirror([OK + LENGTH, CONTENT])
     download([server.url], [FILE], tmp_path, limits=SHORT)
     assert f"User-Agent: nnctl/{__version__}\r\n".encode() in server.requests[0]
     assert b"Accept-Encoding: identity\r\n" in server.requests[0]
 
 
-def test_no_password_or_token_is_shown_in_an_error(refusing, tmp_path):
+def test_download_error_shows_no_password_or_token(refusing, tmp_path):
     secret = refusing.replace("//", "//user:s3cret@") + "mnist?token=s3cret"
     with pytest.raises(DataError) as caught:
         download([secret, "http://user:s3cret@[bad/"], [FILE], tmp_path, limits=SHORT)
@@ -296,7 +296,7 @@ def test_no_password_or_token_is_shown_in_an_error(refusing, tmp_path):
     assert refusing in str(caught.value)
 
 
-def test_a_proxy_is_used_for_the_outside_world(mirror, tmp_path, monkeypatch):
+def test_proxy_is_used_for_other_machines(mirror, tmp_path, monkeypatch):
     proxy = mirror([OK + LENGTH, CONTENT])
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -306,13 +306,13 @@ def test_a_proxy_is_used_for_the_outside_world(mirror, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
-def test_a_proxy_is_not_used_for_this_machine(variable, good, refusing, tmp_path, monkeypatch):
+def test_proxy_is_not_used_for_this_machine(variable, good, refusing, tmp_path, monkeypatch):
     monkeypatch.setenv(variable, refusing)
     download([good.replace("localhost", "127.0.0.1")], [FILE], tmp_path, limits=SHORT)
     assert (tmp_path / FILE.name).exists()
 
 
-def test_a_proxy_that_is_down_is_named(refusing, tmp_path, monkeypatch):
+def test_proxy_that_is_down_is_named(refusing, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", refusing)
     with pytest.raises(DataError, match="the proxy refused or cannot be reached"):
         download(["http://mirror.invalid/"], [FILE], tmp_path, limits=SHORT)
@@ -331,7 +331,7 @@ def test_a_proxy_that_is_down_is_named(refusing, tmp_path, monkeypatch):
         ("http://user:s3cret@127.0.0.1:99999", "the address of the proxy, .*, cannot be used$"),
     ],
 )
-def test_a_proxy_that_cannot_be_one_is_told_apart_from_a_mirror(proxy, reason, tmp_path, monkeypatch):
+def test_proxy_with_an_unusable_address_is_told_apart_from_a_mirror(proxy, reason, tmp_path, monkeypatch):
     monkeypatch.setenv("all_proxy", proxy)
     for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -343,7 +343,7 @@ def test_a_proxy_that_cannot_be_one_is_told_apart_from_a_mirror(proxy, reason, t
     assert "s3cret" not in str(caught.value)
 
 
-def test_certificates_that_are_not_there_are_named(tmp_path, monkeypatch):
+def test_certificates_that_are_missing_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
     with pytest.raises(DataError, match=r"there are no certificates in /nowhere \(REQUESTS_CA_BUNDLE"):
         download(["https://127.0.0.1:9/"], [FILE], tmp_path, limits=SHORT)
@@ -359,14 +359,14 @@ NETRCS = {
 
 
 @pytest.mark.parametrize("content", NETRCS)
-def test_rubbish_in_a_netrc_stops_no_fetch(content, good, tmp_path, monkeypatch):
+def test_netrc_with_rubbish_stops_no_download(content, good, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_bytes(NETRCS[content])
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     download([good], [FILE], tmp_path / "data", limits=SHORT)
     assert names(tmp_path / "data") == [FILE.name]
 
 
-def test_a_password_in_a_netrc_is_sent(mirror, tmp_path, monkeypatch):
+def test_netrc_password_is_sent(mirror, tmp_path, monkeypatch):
     guarded = mirror([OK + LENGTH, CONTENT])
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login l password p\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -383,25 +383,25 @@ def test_progress_counts_bytes_up_to_the_whole(good, tmp_path):
     assert len(calls) > 2
 
 
-def test_a_good_file_is_not_fetched_again(refusing, tmp_path):
+def test_download_leaves_a_good_file_alone(refusing, tmp_path):
     (tmp_path / FILE.name).write_bytes(CONTENT)
     download([refusing], [FILE], tmp_path, limits=SHORT)
 
 
-def test_a_good_file_is_fetched_again_by_force(mirror, tmp_path):
+def test_download_gets_a_good_file_again_by_force(mirror, tmp_path):
     (tmp_path / FILE.name).write_bytes(CONTENT)
     server = mirror([OK + LENGTH, CONTENT])
     download([server.url], [FILE], tmp_path, force=True, limits=SHORT)
     assert len(server.requests) == 1
 
 
-def test_a_damaged_file_is_replaced(good, tmp_path):
+def test_download_replaces_a_damaged_file(good, tmp_path):
     (tmp_path / FILE.name).write_bytes(bytes(len(CONTENT)))
     download([good], [FILE], tmp_path)
     assert (tmp_path / FILE.name).read_bytes() == CONTENT
 
 
-def test_a_damaged_file_stays_as_it_was_if_no_mirror_is_good(mirror, tmp_path):
+def test_download_leaves_a_damaged_file_as_it_was_if_no_mirror_is_good(mirror, tmp_path):
     (tmp_path / FILE.name).write_bytes(b"the only copy")
     with pytest.raises(DataError):
         download([mirror(FAULTS["wrong bytes"][0]).url], [FILE], tmp_path, limits=SHORT)
@@ -409,20 +409,20 @@ def test_a_damaged_file_stays_as_it_was_if_no_mirror_is_good(mirror, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
-def test_a_fetched_file_has_the_permissions_of_any_other_new_file(good, tmp_path):
+def test_download_gives_a_file_the_permissions_of_any_other_new_file(good, tmp_path):
     download([good], [FILE], tmp_path)
     (tmp_path / "ordinary").touch()
     assert stat.S_IMODE((tmp_path / FILE.name).stat().st_mode) == stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
 
 
-def test_a_full_disk_is_reported_and_leaves_nothing(good, tmp_path, monkeypatch):
+def test_download_reports_a_full_disk_and_leaves_nothing(good, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
     with pytest.raises(StorageError, match="No space left on device"):
         download([good], [FILE], tmp_path)
     assert names(tmp_path) == []
 
 
-def test_a_system_without_threads_is_told_apart_from_a_bug(good, tmp_path, monkeypatch):
+def test_download_reports_a_system_without_threads_as_no_bug(good, tmp_path, monkeypatch):
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -433,13 +433,13 @@ def test_a_system_without_threads_is_told_apart_from_a_bug(good, tmp_path, monke
     assert names(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_made_is_reported(good, tmp_path):
+def test_download_reports_a_folder_that_cannot_be_made(good, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot create the folder"):
         download([good], [FILE], tmp_path / "file" / "mnist")
 
 
-def test_an_interrupted_fetch_leaves_nothing(good, tmp_path):
+def test_download_leaves_nothing_when_interrupted(good, tmp_path):
     def interrupt(*_call: object) -> None:
         raise KeyboardInterrupt
 
@@ -448,12 +448,12 @@ def test_an_interrupted_fetch_leaves_nothing(good, tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_lock_held_for_too_long_is_reported(good, tmp_path):
+def test_download_reports_a_lock_held_for_too_long(good, tmp_path):
     with filelock.FileLock(tmp_path / ".lock"), pytest.raises(DataError, match="another process"):
         download([good], [FILE], tmp_path, limits=Limits(total=0.1))
 
 
-def test_several_processes_end_with_one_good_copy(mirror, tmp_path):
+def test_download_by_several_processes_ends_with_one_good_copy(mirror, tmp_path):
     server = mirror([OK + LENGTH, CONTENT[:1000], 0.5, CONTENT[1000:]])
     spawn = multiprocessing.get_context("spawn")
     fetchers = [spawn.Process(target=download, args=([server.url], [FILE], tmp_path)) for _ in range(4)]
@@ -467,7 +467,7 @@ def test_several_processes_end_with_one_good_copy(mirror, tmp_path):
     assert (tmp_path / FILE.name).read_bytes() == CONTENT
 
 
-def test_what_a_killed_fetch_left_is_swept_by_the_next(mirror, good, tmp_path):
+def test_download_sweeps_what_a_killed_one_left(mirror, good, tmp_path):
     (tmp_path / ".something-else.tmp").touch()
     half = mirror([OK + LENGTH, CONTENT[:100_000], FOREVER])
     fetcher = multiprocessing.get_context("spawn").Process(target=download, args=([half.url], [FILE], tmp_path))

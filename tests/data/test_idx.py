@@ -15,31 +15,31 @@ LABELS = np.array([0, 9, 4], np.uint8)
 
 
 @pytest.mark.parametrize("values", [IMAGES, LABELS], ids=["images", "labels"])
-def test_what_was_encoded_is_parsed_to_the_same_array(values):
+def test_parse_gives_back_the_array_that_was_encoded(values):
     parsed = idx.parse(idx.encode(values), "file")
     assert parsed.dtype == np.uint8
     np.testing.assert_array_equal(parsed, values)
 
 
-def test_a_header_written_by_hand_is_understood():
+def test_parse_understands_a_header_written_by_hand():
     data = bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 1])
     assert idx.parse(data, "file").tolist() == [7, 1]
     assert idx.encode(np.array([7, 1], np.uint8)) == data
 
 
-def test_parsing_does_not_copy():
+def test_parse_does_not_copy():
     data = bytearray(idx.encode(LABELS))
     labels = idx.parse(memoryview(data), "file")
     data[-1] = 8
     assert labels[-1] == 8
 
 
-def test_arrays_of_a_file_cannot_be_changed_by_accident():
+def test_parse_gives_read_only_arrays():
     with pytest.raises(ValueError, match="read-only"):
         idx.parse(idx.encode(LABELS), "file")[0] = 1
 
 
-def test_a_view_with_another_memory_order_is_encoded_in_reading_order():
+def test_encode_writes_a_view_of_another_memory_order_in_reading_order():
     flipped = IMAGES.transpose(0, 2, 1)
     np.testing.assert_array_equal(idx.parse(idx.encode(flipped), "file"), flipped)
 
@@ -61,7 +61,7 @@ def test_a_view_with_another_memory_order_is_encoded_in_reading_order():
         (idx.encode(np.array([3, 10], np.uint8)), "the label 10 at index 1"),
     ],
 )
-def test_a_file_that_is_wrong_says_how(data, complaint):
+def test_parse_says_what_is_wrong_with_a_file(data, complaint):
     with pytest.raises(DataError) as caught:
         idx.parse(data, "some/file")
     assert caught.value.message.startswith("some/file ")
@@ -70,7 +70,7 @@ def test_a_file_that_is_wrong_says_how(data, complaint):
 
 
 @given(st.binary(max_size=64))
-def test_any_bytes_are_either_parsed_or_refused(tail):
+def test_parse_accepts_or_refuses_any_bytes(tail):
     for head in (b"", b"\0\0\x08\x01", b"\0\0\x08\x03"):
         try:
             values = idx.parse(head + tail, "file")

@@ -170,7 +170,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, drawn_dir: Path) -> dict[st
     return {"data": drawn_dir, ".yaml": run / "config.yaml", "run": run, ".png": folder / "digit.png"}
 
 
-def test_there_are_as_many_cases_as_promised() -> None:
+def test_conditions_are_as_many_as_promised() -> None:
     assert len(CONDITIONS) >= 30
     assert len(CASES) == 6 * len(CONDITIONS)
 
@@ -179,7 +179,7 @@ def test_there_are_as_many_cases_as_promised() -> None:
     ("name", "command"),
     [pytest.param(name, command, marks=CONDITIONS[name].marks, id=f"{name}-{command}") for name, command in CHOSEN],
 )
-def test_a_command_works_or_says_why_not(name: str, command: str, inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_command_works_or_says_why_not(name: str, command: str, inputs: dict[str, Path], tmp_path: Path) -> None:
     condition = CONDITIONS[name]
     here = tmp_path / "here"
     here.mkdir()
@@ -303,7 +303,7 @@ def assert_masked(here: Path, mask: int, case: str) -> None:
 
 
 @pytest.mark.parametrize(("setting", "coloured"), [("", True), ("NO_COLOR=1", False), ("TERM=dumb", False)])
-def test_a_terminal_shows_colours_unless_asked_not_to(
+def test_predict_shows_colours_on_a_terminal_unless_asked_not_to(
     setting: str, coloured: bool, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     condition = Condition(f"unset NO_COLOR; export TERM=xterm {setting}", terminal=True)

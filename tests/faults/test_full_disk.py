@@ -292,7 +292,7 @@ def filled(place: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("task_name", "place_name"), CASES[: amount(3, len(CASES))])
-def test_a_place_that_takes_no_more_is_reported_loses_nothing_and_work_goes_on_once_it_does(
+def test_commands_report_a_refused_write_lose_nothing_and_go_on_later(
     task_name: str, place_name: str, given: Given, tmp_path: Path
 ) -> None:
     task, (kind, reason) = TASKS[task_name], PLACES[place_name]

@@ -56,7 +56,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
 
 @on_linux
 @pytest.mark.parametrize("name", chosen(CASES, 40, "same key twice.yaml"))
-def test_a_hostile_config_is_accepted_or_refused_by_its_name(name: str, tmp_path: Path) -> None:
+def test_hostile_config_is_accepted_or_refused_by_its_name(name: str, tmp_path: Path) -> None:
     file = written(tmp_path / f"case{Path(name).suffix}", CASES[name])
     for command in ("show", "check")[: amount(1, 2)]:
         outcome = measured("config", command, file.name, cwd=tmp_path)
@@ -71,7 +71,7 @@ def test_a_hostile_config_is_accepted_or_refused_by_its_name(name: str, tmp_path
 
 
 @on_linux
-def test_many_hostile_configs_are_told_apart_in_one_call(tmp_path: Path) -> None:
+def test_hostile_configs_are_told_apart_in_one_call(tmp_path: Path) -> None:
     names = chosen(CASES, 9)
     for begin in range(0, len(names), 20):
         some = names[begin : begin + 20]
@@ -84,7 +84,7 @@ def test_many_hostile_configs_are_told_apart_in_one_call(tmp_path: Path) -> None
 
 @on_linux
 @pytest.mark.parametrize("name", chosen(PLACES, 6), ids=lambda name: ascii(name)[:40])
-def test_what_is_no_file_of_a_plain_name_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+def test_odd_files_and_names_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     PLACES[name](tmp_path / name)
     for command in ("show", "check")[: amount(1, 2)]:
         outcome = measured("config", command, name, cwd=tmp_path)
@@ -140,19 +140,19 @@ def accepted_or_refused(file: Path) -> None:
 @given(text=ANY_TEXT, end=st.sampled_from([".yaml", ".toml"]))
 @example(text="seed: *a", end=".yaml")
 @example(text="[[", end=".toml")
-def test_any_text_is_a_config_or_a_config_error(text: str, end: str, folder: Path) -> None:
+def test_load_turns_any_text_into_a_config_or_a_config_error(text: str, end: str, folder: Path) -> None:
     accepted_or_refused(written(folder / f"any{end}", text.encode("utf-8", "surrogatepass")))
 
 
 @settings(max_examples=amount(100, 5000))
 @given(data=st.binary(max_size=200), end=st.sampled_from([".yaml", ".toml"]))
-def test_any_bytes_are_a_config_or_a_config_error(data: bytes, end: str, folder: Path) -> None:
+def test_load_turns_any_bytes_into_a_config_or_a_config_error(data: bytes, end: str, folder: Path) -> None:
     accepted_or_refused(written(folder / f"bytes{end}", data))
 
 
 @settings(max_examples=amount(200, 5000))
 @given(text=ANY_TEXT)
-def test_any_override_is_a_config_or_a_config_error(text: str) -> None:
+def test_load_turns_any_override_into_a_config_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(config.load(None, [text], environ={}).config, config.Config)
     with contextlib.suppress(ConfigError):

@@ -123,7 +123,7 @@ def data(tmp_path: Path) -> Path:
 
 @on_linux
 @pytest.mark.parametrize("name", chosen(HOSTILE, 16))
-def test_a_hostile_file_is_refused_by_its_name(name: str, data: Path) -> None:
+def test_hostile_file_is_refused_by_its_name(name: str, data: Path) -> None:
     for place in ("mnist/train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"):
         HOSTILE[name](data / place)
     told(data, {"mnist/train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"}, name)
@@ -131,7 +131,7 @@ def test_a_hostile_file_is_refused_by_its_name(name: str, data: Path) -> None:
 
 @on_linux
 @pytest.mark.parametrize("name", ["empty", "pipe", "link to zeros", "link to itself", "socket"][: amount(1, 5)])
-def test_what_is_no_folder_holds_no_data(name: str, tmp_path: Path) -> None:
+def test_data_folder_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
     HOSTILE[name](tmp_path / "data")
     for command in COMMANDS:
         outcome = measured(*command, "--data-dir", "data", cwd=tmp_path)
@@ -145,7 +145,7 @@ def test_what_is_no_folder_holds_no_data(name: str, tmp_path: Path) -> None:
     [("n" * 300, 6), ("two\nlines", 3), ("\x1b[31m", 3), ("not UTF-8 \udcff", 2)],  # no key can hold the last one
     ids=["too long", "two lines", "red", "not UTF-8"],
 )
-def test_a_data_folder_of_an_odd_name_is_told_in_one_message(name: str, code: int, tmp_path: Path) -> None:
+def test_data_folder_of_an_odd_name_is_refused_in_one_message(name: str, code: int, tmp_path: Path) -> None:
     outcome = measured(*COMMANDS[1], "--data-dir", name, cwd=tmp_path)
     assert_in_bounds(outcome, ascii(name))
     assert_refused(outcome, code, ascii(name))
@@ -205,7 +205,7 @@ def test_damaged_files_are_refused_by_their_names(first: int, data: Path) -> Non
 @on_linux
 @pytest.mark.mnist
 @pytest.mark.parametrize("name", list(FILES)[-amount(1, 4) :])
-def test_real_files_with_one_of_them_damaged_are_refused_by_its_name(name: str, mnist_files: Path, data: Path) -> None:
+def test_damaged_file_among_real_ones_is_refused_by_its_name(name: str, mnist_files: Path, data: Path) -> None:
     originals = {each: mnist_files / f"{each}.gz" for each in FILES}
     for each, original in originals.items():
         if each != name:
@@ -233,7 +233,7 @@ def test_real_files_with_one_of_them_damaged_are_refused_by_its_name(name: str, 
     view=st.booleans(),
 )
 @example(head=images(1), tail=b"", view=True)
-def test_any_bytes_are_an_array_or_an_error(head: bytes, tail: bytes, view: bool) -> None:
+def test_parse_turns_any_bytes_into_an_array_or_an_error(head: bytes, tail: bytes, view: bool) -> None:
     content = head + tail
     try:
         values = idx.parse(memoryview(content) if view else content, "that/file")
@@ -250,7 +250,7 @@ def test_any_bytes_are_an_array_or_an_error(head: bytes, tail: bytes, view: bool
 
 @settings(max_examples=amount(100, 5000))
 @given(seed=st.integers(0, 2**32))
-def test_any_damage_gives_an_array_or_an_error(seed: int) -> None:
+def test_parse_turns_any_damage_into_an_array_or_an_error(seed: int) -> None:
     content = mutant(seed, bases()[:5])
     try:
         values = idx.parse(content, "that/file")

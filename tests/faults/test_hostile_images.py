@@ -59,7 +59,7 @@ def predicted(outcome: Outcome, case: str, *, may_be_read: bool) -> None:
 
 @on_linux
 @pytest.mark.parametrize("name", chosen(PICTURES, 32, "9,999 pixels a side of nothing.jpg"))
-def test_a_hostile_picture_is_read_or_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
+def test_hostile_picture_is_read_or_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(PICTURES[name]())
     outcome = measured("predict", name, "--json", "--checkpoint", run, cwd=tmp_path)
     predicted(outcome, name, may_be_read=name in READABLE)
@@ -67,7 +67,7 @@ def test_a_hostile_picture_is_read_or_refused_in_one_line(name: str, run: Path, 
 
 @on_linux
 @pytest.mark.parametrize("name", chosen(PLACES, 6), ids=lambda name: ascii(name)[:40])
-def test_what_is_no_file_of_a_plain_name_is_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
+def test_odd_files_and_names_are_refused_in_one_line(name: str, run: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     PLACES[name](tmp_path / "pictures" / name)
     outcome = measured("predict", f"pictures/{name}", "--json", "--checkpoint", run, cwd=tmp_path)

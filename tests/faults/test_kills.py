@@ -175,7 +175,7 @@ def settings(data: Path, *more: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("case", range(amount(2, 100)))
-def test_a_killed_run_loses_one_save_interval_at_most_and_ends_with_the_same_bits(
+def test_killed_run_loses_one_save_interval_at_most_and_ends_with_the_same_bits(
     case: int, tmp_path: Path, drawn_dir: Path
 ) -> None:
     rng = random.Random(f"kill {case}")
@@ -208,7 +208,7 @@ def test_a_killed_run_loses_one_save_interval_at_most_and_ends_with_the_same_bit
 
 
 @pytest.mark.parametrize(("case", "moment"), [(case, MOMENTS[case % 3]) for case in range(amount(3, 75))])
-def test_a_terminated_training_has_saved_within_five_seconds(
+def test_terminated_training_has_saved_within_five_seconds(
     case: int, moment: str, tmp_path: Path, drawn_dir: Path
 ) -> None:
     rng = random.Random(f"terminate {case}")
@@ -285,7 +285,7 @@ def dripping_mirror() -> Iterator[tuple[str, threading.Semaphore]]:
 
 
 @pytest.mark.parametrize("case", range(amount(1, 25)))
-def test_a_terminated_download_leaves_nothing_broken(case: int, tmp_path: Path, drawn_dir: Path) -> None:
+def test_terminated_download_leaves_nothing_broken(case: int, tmp_path: Path, drawn_dir: Path) -> None:
     rng = random.Random(f"download {case}")
     with dripping_mirror() as (url, sent):
         if case % 2:
@@ -321,7 +321,7 @@ def contended(data: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("case", range(amount(2, 100)))
-def test_of_two_trainers_in_one_folder_one_trains_and_the_other_leaves(
+def test_run_directory_lets_one_of_two_trainers_train_and_the_other_leave(
     case: int, tmp_path: Path, drawn_dir: Path, undisturbed: Path
 ) -> None:
     trainers = [start_nnctl("train", *contended(drawn_dir), "--quiet", "--run-dir=run", cwd=tmp_path) for _ in range(2)]
@@ -337,7 +337,7 @@ def test_of_two_trainers_in_one_folder_one_trains_and_the_other_leaves(
 
 
 @pytest.mark.parametrize("case", range(amount(1, 100)))
-def test_a_killed_trainer_leaves_no_lock(case: int, tmp_path: Path, drawn_dir: Path, undisturbed: Path) -> None:
+def test_killed_trainer_leaves_no_lock(case: int, tmp_path: Path, drawn_dir: Path, undisturbed: Path) -> None:
     rng = random.Random(f"lock {case}")
     with Watched(*contended(drawn_dir), "--run-dir=run", cwd=tmp_path) as holder:
         holder.watch_to(rng.randint(0, 2500))
@@ -347,7 +347,7 @@ def test_a_killed_trainer_leaves_no_lock(case: int, tmp_path: Path, drawn_dir: P
 
 
 @pytest.mark.parametrize(("recipe", "place"), RESUMED[:: amount(80, 1)])
-def test_a_run_resumed_anywhere_ends_with_the_same_bits(
+def test_resumed_run_ends_with_the_same_bits_wherever_it_stopped(
     recipe: int, place: str, tmp_path: Path, drawn_dir: Path
 ) -> None:
     rng = random.Random(f"resume {recipe} {place}")

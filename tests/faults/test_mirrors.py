@@ -188,7 +188,7 @@ def test_mutated_headers_are_no_more_than_a_faulty_mirror(mirrors: Mirrors, tmp_
 
 
 @pytest.mark.skipif(not FULL, reason="takes three minutes: no mirror was slow for all of them; FAULTS=full tries one")
-def test_a_mirror_that_is_hardly_fast_enough_is_given_up_within_three_minutes(mirrors: Mirrors, tmp_path: Path) -> None:
+def test_mirror_that_is_hardly_fast_enough_is_given_up_within_three_minutes(mirrors: Mirrors, tmp_path: Path) -> None:
     crawling = mirrors.url(Manner(paced(54_000), ""))
     done = run(*fetching([crawling]), cwd=tmp_path, mirrors=mirrors)
     assert_spoken(done, 3)
@@ -197,7 +197,7 @@ def test_a_mirror_that_is_hardly_fast_enough_is_given_up_within_three_minutes(mi
 
 
 @pytest.mark.parametrize("kind", WRAPPINGS)
-def test_what_is_sent_around_a_file_is_bounded_too(kind: str, mirrors: Mirrors, tmp_path: Path) -> None:
+def test_bytes_around_a_file_are_bounded_too(kind: str, mirrors: Mirrors, tmp_path: Path) -> None:
     cache = tmp_path / "d" / "mnist"
     cache.mkdir(parents=True)
     for name in PACKED[1:]:
@@ -208,7 +208,7 @@ def test_what_is_sent_around_a_file_is_bounded_too(kind: str, mirrors: Mirrors, 
 
 
 @pytest.mark.skipif(not FULL, reason="needs FAULTS=full, as it takes 6 s: no mirror promised an answer for ever")
-def test_a_mirror_that_promises_an_answer_for_ever_is_left(mirrors: Mirrors, tmp_path: Path) -> None:
+def test_mirror_that_promises_an_answer_without_end_is_left(mirrors: Mirrors, tmp_path: Path) -> None:
     bad, good = mirrors.url(PROMISING), mirrors.url(GOOD)
     done = run(*fetching([bad, good]), cwd=tmp_path, mirrors=mirrors)
     assert done.returncode == 0, done.stderr
@@ -343,7 +343,7 @@ def quick_spoilt() -> list[dict[str, tuple[str, str]]]:
     return [dict(zip(PACKED, dealt[:4], strict=True)), dict(zip(PACKED, dealt[4:], strict=True))]
 
 
-def test_damaged_caches_are_named_and_mended_and_never_used(
+def test_damaged_caches_are_named_and_repaired_and_never_used(
     mirrors: Mirrors, pristine: Path, expected: object, tmp_path: Path
 ) -> None:
     """Full: every damage to every file in every layout, alone. Quick: a deal of them to the files of two caches."""
@@ -361,7 +361,7 @@ def test_damaged_caches_are_named_and_mended_and_never_used(
 # 3. fetchers that are killed
 
 
-def test_a_fetch_killed_at_any_moment_leaves_a_cache_that_the_next_one_completes(
+def test_killed_fetch_leaves_a_cache_that_the_next_one_completes(
     mirrors: Mirrors, published: dict[str, bytes], tmp_path: Path
 ) -> None:
     """At random moments, and about when a file is done; into an empty cache, and by force into a full one."""
@@ -398,7 +398,7 @@ def test_a_fetch_killed_at_any_moment_leaves_a_cache_that_the_next_one_completes
 # 4. many fetchers at once
 
 
-def test_eight_fetchers_at_once_share_one_download(mirrors: Mirrors, tmp_path: Path) -> None:
+def test_fetchers_at_once_share_one_download(mirrors: Mirrors, tmp_path: Path) -> None:
     for number in range(amount(1, 25)):
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -206,7 +206,7 @@ def test_train_removes_and_reports_only_once_all_is_synced(which, request):
 
 
 @pytest.mark.parametrize("which", ["trained", "resumed"])
-def test_train_removes_an_older_checkpoint_only_when_as_many_newer_ones_as_asked_for_are_safe(which, request):
+def test_older_checkpoint_is_removed_only_when_enough_newer_ones_are_safe(which, request):
     recording = request.getfixturevalue(which)
     disk, removed = Disk(recording.before), 0
     for call in recording.calls:
@@ -221,11 +221,11 @@ def test_train_removes_an_older_checkpoint_only_when_as_many_newer_ones_as_asked
 
 
 @pytest.mark.parametrize("which", ["trained", "resumed"])
-def test_train_replaces_a_checkpoint_only_when_what_it_learned_is_safe_under_another_name(which, request):
+def test_checkpoint_is_replaced_only_when_what_it_learned_is_safe_under_another_name(which, request):
     assert replaced_while_unsafe(request.getfixturevalue(which), learned) == []
 
 
-def test_train_replaces_a_checkpoint_only_when_every_byte_of_it_is_safe_under_another_name(trained):
+def test_checkpoint_is_replaced_only_when_every_byte_of_it_is_safe_under_another_name(trained):
     assert replaced_while_unsafe(trained, bytes) == []
 
 
@@ -251,7 +251,7 @@ def learned(checkpoint: bytes) -> dict[str, bytes]:
         return {name: arrays[name].tobytes() for name in arrays.files if name != "meta"}
 
 
-def test_power_cut_leaves_all_that_was_saved_and_all_that_it_leaves_is_whole(trained, resumed):
+def test_power_cut_loses_nothing_saved_and_leaves_nothing_torn(trained, resumed):
     assert failing_cuts([trained, resumed], CUTS) == []
 
 
@@ -339,7 +339,7 @@ def named_before_synced(calls: list[Call]) -> list[Call]:
 
 
 @pytest.mark.parametrize("spoil", [unsynced_files, unsynced_folders, unsynced_parents, named_before_synced])
-def test_power_cut_loses_files_where_a_sync_is_missing_or_late(spoil: Callable[[list[Call]], list[Call]], trained):
+def test_missing_or_late_sync_breaks_the_rules_and_loses_files(spoil: Callable[[list[Call]], list[Call]], trained):
     spoilt = replace(trained, calls=spoil(trained.calls))
     assert broken_rules(spoilt)
     assert any(broken_promises(*power_cut(spoilt, seed)) for seed in range(SEED, SEED + 500))

@@ -51,12 +51,12 @@ PLENTY = (*SMALL, "--set=data.train_limit=640", "--set=train.epochs=4")  # 20 st
 STEP = re.compile(r"nnctl: error: training diverged: (.*) \(step ([0-9]+), epoch ([0-9]+)\)\nhint: .*learning_rate")
 
 
-def test_the_runaways_are_as_many_as_promised() -> None:
+def test_runaways_are_as_many_as_promised() -> None:
     assert len(set(RUNAWAYS)) == 20
 
 
 @pytest.mark.parametrize("settings", RUNAWAYS[: amount(5, 20)])
-def test_a_runaway_is_stopped_and_leaves_the_last_finite_state(settings: str, drawn_dir: Path, tmp_path: Path) -> None:
+def test_runaway_is_stopped_and_leaves_the_last_finite_state(settings: str, drawn_dir: Path, tmp_path: Path) -> None:
     common = (*PLENTY, "--data-dir", drawn_dir, *(f"--set={setting}" for setting in settings.split()))
 
     def diverged(run: str, every: str) -> tuple[str, int]:
@@ -105,7 +105,7 @@ def strict() -> Iterator[None]:
 
 @EVERY_TYPE
 @pytest.mark.usefixtures("strict")
-def test_sigmoid_of_huge_scores_is_zero_or_one_and_flat(dtype: type[np.floating]) -> None:
+def test_sigmoid_of_huge_inputs_is_zero_or_one_and_flat(dtype: type[np.floating]) -> None:
     x = np.array([LARGE], dtype)
     y = Sigmoid().forward(x.copy())
     np.testing.assert_array_equal(y, [[1, 0, 1, 0]])
@@ -116,7 +116,7 @@ def test_sigmoid_of_huge_scores_is_zero_or_one_and_flat(dtype: type[np.floating]
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("score", LARGE)
 @pytest.mark.parametrize("right", [3, 5])
-def test_cross_entropy_of_huge_scores_is_finite(dtype: type[np.floating], score: float, right: int) -> None:
+def test_cross_entropy_of_huge_logits_is_finite(dtype: type[np.floating], score: float, right: int) -> None:
     criterion, labels = SoftmaxCrossEntropy(), np.array([right])
     alone = np.zeros((1, 10), dtype)
     alone[0, 3] = score
@@ -136,7 +136,7 @@ def test_cross_entropy_of_huge_scores_is_finite(dtype: type[np.floating], score:
 @EVERY_TYPE
 @pytest.mark.parametrize("size", [1e4, 3e38])
 @pytest.mark.parametrize("right", [0, 1])
-def test_scores_at_both_ends_leave_probabilities_and_gradient_finite(
+def test_cross_entropy_of_logits_at_both_ends_has_finite_probabilities_and_gradient(
     dtype: type[np.floating], size: float, right: int
 ) -> None:
     logits, labels = np.array([[size, -size]], dtype), np.array([right])
@@ -156,7 +156,7 @@ LIMIT = amount(60, 1200)  # seconds
 
 
 @on_linux
-def test_a_long_training_leaks_neither_memory_nor_files(drawn_dir: Path, tmp_path: Path) -> None:
+def test_long_training_leaks_neither_memory_nor_files(drawn_dir: Path, tmp_path: Path) -> None:
     settings = (
         "data.dataset=synthetic data.train_limit=1 data.validation=1 data.augment=none network.hidden=[1] "
         f"train.batch_size=1 train.epochs={EPOCHS}"

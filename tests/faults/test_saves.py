@@ -299,13 +299,13 @@ def examine(
     assert not wrong, f"{len(wrong)} things went wrong:\n" + "\n".join(wrong)
 
 
-def test_a_last_and_a_best_checkpoint_that_are_there_are_never_away(scenes: list[tuple[Scene, int]]) -> None:
+def test_last_and_best_checkpoint_are_never_away_once_they_are_there(scenes: list[tuple[Scene, int]]) -> None:
     for scene, index in scenes:
         there, then = scene.checkpoints(index), scene.checkpoints(index + 1)
         assert there.keys() & {"best.npz", "last.npz"} <= then.keys(), scene.calls[index]
 
 
-def test_a_run_killed_before_any_call_keeps_what_it_saved_and_goes_on_to_the_same_end(
+def test_killed_run_retains_what_it_saved_and_goes_on_to_the_same_end(
     scenes: list[tuple[Scene, int]], drawn_dir: Path, tmp_path: Path
 ) -> None:
     faults = [
@@ -320,7 +320,7 @@ def test_a_run_killed_before_any_call_keeps_what_it_saved_and_goes_on_to_the_sam
     examine(faults, judge)
 
 
-def test_a_run_refused_any_call_says_so_keeps_what_it_saved_and_goes_on_to_the_same_end(
+def test_refused_run_says_so_retains_what_it_saved_and_goes_on_to_the_same_end(
     scenes: list[tuple[Scene, int]], drawn_dir: Path, tmp_path: Path
 ) -> None:
     saving = [(scene, index) for scene, index in scenes if not scene.calls[index].reads]

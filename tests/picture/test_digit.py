@@ -60,7 +60,7 @@ def refusal(data: bytes) -> ImageError:
 # how the result looks
 
 
-def test_a_digit_fills_a_box_of_20_and_is_centred_by_mass(sample: Pixels) -> None:
+def test_read_digit_fills_a_box_of_20_and_centres_by_mass(sample: Pixels) -> None:
     assert sample.shape == (28, 28)
     assert sample.dtype == np.uint8
     rows, columns = np.nonzero(sample > 64)
@@ -73,26 +73,26 @@ def test_a_digit_fills_a_box_of_20_and_is_centred_by_mass(sample: Pixels) -> Non
     assert sample[:4].sum() + sample[-3:].sum() == 0
 
 
-def test_place_and_size_in_the_frame_do_not_matter(sample: Pixels) -> None:
+def test_read_digit_ignores_place_and_size_in_the_frame(sample: Pixels) -> None:
     frame = Image.new("L", (900, 700), 255)
     frame.paste(drawn((180, 180)), (650, 30))
     assert likeness(read(frame), sample) > 0.98
 
 
 @pytest.mark.parametrize("pen", [2, 4, 8])
-def test_thin_strokes_become_as_wide_as_those_of_mnist(pen: int, sample: Pixels) -> None:
+def test_read_digit_makes_thin_strokes_as_wide_as_those_of_mnist(pen: int, sample: Pixels) -> None:
     assert 0.75 < read(drawn(pen=pen)).sum() / sample.sum() < 1.35
 
 
-def test_a_sample_comes_through_bit_identical(sample: Pixels) -> None:
+def test_read_digit_leaves_a_sample_bit_identical(sample: Pixels) -> None:
     assert (read_digit(to_png(sample), "digit.png") == sample).all()
 
 
-def test_the_negative_of_a_sample_becomes_that_sample(sample: Pixels) -> None:
+def test_read_digit_turns_the_negative_of_a_sample_into_that_sample(sample: Pixels) -> None:
     assert (read_digit(to_png(255 - sample), "digit.png") == sample).all()
 
 
-def test_a_28x28_drawing_off_the_middle_is_centred(sample: Pixels) -> None:
+def test_read_digit_centres_a_28x28_drawing_off_the_middle(sample: Pixels) -> None:
     small = Image.new("L", (28, 28))
     small.paste(Image.fromarray(sample).resize((21, 21), Image.Resampling.BOX), (-2, 7))
     assert likeness(read(small), sample) > 0.93
@@ -179,20 +179,20 @@ LOSSY: dict[str, Callable[[Pixels], bytes]] = {
 
 
 @pytest.mark.parametrize("encoding", LOSSLESS)
-def test_a_sample_survives_every_lossless_encoding_to_the_bit(encoding: str, sample: Pixels) -> None:
+def test_read_digit_leaves_a_sample_bit_identical_in_every_lossless_encoding(encoding: str, sample: Pixels) -> None:
     assert (read_digit(LOSSLESS[encoding](sample), "digit") == sample).all()
 
 
 @pytest.mark.parametrize("encoding", LOSSY)
 @pytest.mark.parametrize("size", [28, 240])
-def test_a_digit_survives_every_lossy_encoding(encoding: str, size: int, sample: Pixels) -> None:
+def test_read_digit_recognises_a_digit_in_every_lossy_encoding(encoding: str, size: int, sample: Pixels) -> None:
     pixels = 255 - sample if size == 28 else np.asarray(drawn())
     assert likeness(read_digit(LOSSY[encoding](pixels), "digit"), sample) > 0.93
 
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_twenty_mnist_digits_keep_their_label_in_every_encoding(
+def test_read_digit_preserves_the_label_of_twenty_mnist_digits_in_every_encoding(
     mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
 ) -> None:
     mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
@@ -215,7 +215,7 @@ def test_twenty_mnist_digits_keep_their_label_in_every_encoding(
 
 
 @pytest.mark.mnist
-def test_every_mnist_image_comes_through_bit_identical(mnist_dir: Path) -> None:
+def test_find_digit_leaves_every_mnist_image_bit_identical(mnist_dir: Path) -> None:
     mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
     images = np.concatenate([mnist.train.images, mnist.test.images])
     changed = [
@@ -225,26 +225,26 @@ def test_every_mnist_image_comes_through_bit_identical(mnist_dir: Path) -> None:
     assert all(np.array_equal(read_digit(to_png(pixels), "png"), pixels) for pixels in images[::100])
 
 
-def test_the_first_frame_of_an_animation_is_read(sample: Pixels) -> None:
+def test_read_digit_takes_the_first_frame_of_an_animation(sample: Pixels) -> None:
     later = Image.new("L", (28, 28), 255)
     for form in ("GIF", "WEBP"):
         data = encoded(Image.fromarray(sample), form, save_all=True, append_images=[later], lossless=True)
         assert (read_digit(data, "moving") == sample).all()
 
 
-def test_sixteen_bits_are_scaled_not_clipped(sample: Pixels) -> None:
+def test_read_digit_scales_sixteen_bits_and_does_not_clip(sample: Pixels) -> None:
     faint = 30000 + 20 * np.asarray(drawn(), np.uint16)  # a difference of 5100 of 65535 levels
     assert likeness(read_digit(encoded(Image.fromarray(faint)), "scan"), sample) > 0.98
 
 
-def test_colours_under_clear_pixels_mean_nothing(sample: Pixels) -> None:
+def test_read_digit_ignores_colours_under_clear_pixels(sample: Pixels) -> None:
     alpha = Image.fromarray(255 - np.asarray(drawn()))
     garish = Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 240), np.uint8))
     ink = Image.composite(Image.new("L", (240, 240)), garish, alpha.point(lambda level: 255 * (level > 0)))
     assert likeness(read(Image.merge("LA", (ink, alpha))), sample) > 0.98
 
 
-def test_an_opaque_page_within_a_clear_margin_stays_a_page(sample: Pixels) -> None:
+def test_read_digit_takes_an_opaque_page_within_a_clear_margin_for_a_page(sample: Pixels) -> None:
     alpha = Image.new("L", (240, 240))
     ImageDraw.Draw(alpha).ellipse([15, 15, 225, 225], fill=255)
     assert likeness(read(Image.merge("LA", (drawn(), alpha))), sample) > 0.98
@@ -254,11 +254,11 @@ def test_an_opaque_page_within_a_clear_margin_stays_a_page(sample: Pixels) -> No
 
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (215, 30), (150, 190), (245, 255)])
-def test_polarity_and_contrast_do_not_matter(ink: int, paper: int, sample: Pixels) -> None:
+def test_read_digit_ignores_polarity_and_contrast(ink: int, paper: int, sample: Pixels) -> None:
     assert likeness(read(drawn(ink=ink, paper=paper)), sample) > 0.97
 
 
-def test_uneven_light_noise_and_faint_ruled_lines_are_evened_out(sample: Pixels) -> None:
+def test_read_digit_evens_out_light_noise_and_faint_ruled_lines(sample: Pixels) -> None:
     page = np.asarray(drawn(ink=40, paper=220), float)
     page[::24] = np.minimum(page[::24], 195)
     page *= np.linspace(1, 0.45, 240)  # a gradient
@@ -268,7 +268,7 @@ def test_uneven_light_noise_and_faint_ruled_lines_are_evened_out(sample: Pixels)
     assert likeness(read_digit(encoded(picture, "JPEG", quality=60), "photo.jpg"), sample) > 0.93
 
 
-def test_specks_are_ignored(sample: Pixels) -> None:
+def test_read_digit_ignores_specks(sample: Pixels) -> None:
     picture = drawn()
     for x, y in np.random.default_rng(0).integers(0, 236, (25, 2)):
         picture.paste(0, (int(x), int(y), int(x) + 3, int(y) + 3))
@@ -276,19 +276,19 @@ def test_specks_are_ignored(sample: Pixels) -> None:
 
 
 @pytest.mark.parametrize("inset", [0, 3, 20])
-def test_a_frame_around_the_digit_is_ignored(inset: int, sample: Pixels) -> None:
+def test_read_digit_ignores_a_frame_around_the_digit(inset: int, sample: Pixels) -> None:
     picture = drawn()
     ImageDraw.Draw(picture).rectangle([inset, inset, 239 - inset, 239 - inset], outline=0, width=3)
     assert likeness(read(picture), sample) > 0.97
 
 
-def test_the_edge_of_a_dark_table_is_ignored(sample: Pixels) -> None:
+def test_read_digit_ignores_the_edge_of_a_dark_table(sample: Pixels) -> None:
     picture = drawn(ink=40, paper=220)
     ImageDraw.Draw(picture).polygon([(0, 0), (240, 0), (240, 30), (0, 22)], fill=70)
     assert likeness(read(picture), sample) > 0.97
 
 
-def test_a_digit_cropped_to_its_very_edges_is_read() -> None:
+def test_read_digit_reads_a_digit_cropped_to_its_edges() -> None:
     seven = Image.new("L", (240, 240), 220)
     ImageDraw.Draw(seven).line([(60, 50), (180, 50), (110, 200)], fill=60, width=24)
     cropped = seven.crop((60, 39, 188, 205))  # its bar is all of the upper border
@@ -296,7 +296,7 @@ def test_a_digit_cropped_to_its_very_edges_is_read() -> None:
 
 
 @pytest.mark.parametrize("tilt", [0, 10])
-def test_a_sheet_on_a_darker_table_is_read_as_a_page(tilt: int) -> None:
+def test_read_digit_takes_a_sheet_on_a_darker_table_for_a_page(tilt: int) -> None:
     sheet = drawn(ink=40, paper=220).rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=90)
     table = Image.new("L", (420, 380), 90)
     table.paste(sheet, (90, 60))
@@ -304,20 +304,20 @@ def test_a_sheet_on_a_darker_table_is_read_as_a_page(tilt: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(40, 1000), (50, 2500)])
-def test_a_small_digit_is_looked_at_closely(size: tuple[int, int], sample: Pixels) -> None:
+def test_read_digit_looks_closely_at_a_small_digit(size: tuple[int, int], sample: Pixels) -> None:
     digit, frame = size
     page = Image.new("L", (frame, frame), 255)
     page.paste(drawn((2 * digit, 2 * digit)), (frame // 3, frame // 2))
     assert likeness(read(page), sample) > 0.95
 
 
-def test_a_digit_cut_by_one_edge_is_read(sample: Pixels) -> None:
+def test_read_digit_reads_a_digit_cut_by_one_edge(sample: Pixels) -> None:
     page = Image.new("L", (400, 400), 255)
     page.paste(drawn(), (60, -50))
     assert likeness(read(page), sample) > 0.9
 
 
-def test_a_digit_fainter_than_the_ruling_is_found_between_the_lines(sample: Pixels) -> None:
+def test_read_digit_finds_a_digit_fainter_than_the_ruling_between_the_lines(sample: Pixels) -> None:
     page = Image.new("L", (480, 480), 255)
     page.paste(drawn(ink=170), (120, 120))
     for y in (100, 400):
@@ -325,7 +325,7 @@ def test_a_digit_fainter_than_the_ruling_is_found_between_the_lines(sample: Pixe
     assert likeness(read(page), sample) > 0.95
 
 
-def test_a_detached_bar_and_a_broken_stroke_still_make_one_digit(sample: Pixels) -> None:
+def test_read_digit_joins_a_detached_bar_and_a_broken_stroke(sample: Pixels) -> None:
     picture = drawn()
     picture.paste(255, (0, 72, 240, 78))
     assert likeness(read(picture), sample) > 0.9
@@ -334,52 +334,54 @@ def test_a_detached_bar_and_a_broken_stroke_still_make_one_digit(sample: Pixels)
 # refusals
 
 
-def test_an_empty_file_says_so() -> None:
+def test_read_digit_says_that_a_file_is_empty() -> None:
     assert "empty" in str(refusal(b""))
 
 
-def test_a_text_file_is_no_picture() -> None:
+def test_read_digit_refuses_a_text_file() -> None:
     assert "not a PNG, JPEG, BMP, GIF or WebP picture" in str(refusal(b"Dear reader,\nthis is a letter.\n" * 20))
 
 
-def test_formats_that_are_not_named_are_not_opened() -> None:
+def test_read_digit_opens_no_format_that_it_does_not_name() -> None:
     assert "not a PNG" in str(refusal(encoded(drawn(), "TIFF")))
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
-def test_a_truncated_picture_is_refused(form: str) -> None:
+def test_read_digit_refuses_a_truncated_picture(form: str) -> None:
     data = encoded(drawn(), form)
     message = str(refusal(data[: len(data) // 2]))
     assert "damaged" in message or "cut short" in message
 
 
-def test_a_picture_20000_pixels_wide_is_refused_from_its_header() -> None:
+def test_read_digit_refuses_a_width_of_20000_pixels_from_the_header() -> None:
     assert "20000 x 10" in str(refusal(encoded(Image.new("1", (20_000, 10)))))
 
 
-def test_too_many_pixels_are_refused_from_the_header() -> None:
+def test_read_digit_refuses_too_many_pixels_from_the_header() -> None:
     data = encoded(Image.new("1", (9_000, 9_000)))
     assert "81.0 megapixels" in str(refusal(data))
 
 
-def test_a_file_too_large_is_refused_unread() -> None:
+def test_read_digit_refuses_a_file_that_is_too_large_unread() -> None:
     assert "50 MB" in str(refusal(bytes(MAX_BYTES + 1)))
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (300, 2), (200, 200)])
-def test_a_page_of_one_tone_is_blank(grey: int, size: tuple[int, int]) -> None:
+def test_read_digit_calls_a_page_of_one_tone_blank(grey: int, size: tuple[int, int]) -> None:
     assert "blank" in str(refusal(encoded(Image.new("L", size, grey))))
 
 
-def test_a_wholly_clear_picture_is_blank() -> None:
+def test_read_digit_calls_a_wholly_clear_picture_blank() -> None:
     assert "blank" in str(refusal(encoded(Image.new("RGBA", (50, 50)))))
 
 
 @pytest.mark.parametrize("light", ["even", "gradient", "shadow"])
 @pytest.mark.parametrize("lines", ["none", "ruled", "squared", "margin", "one"])
 @pytest.mark.parametrize("deep", [20, 100])
-def test_a_page_without_a_digit_is_blank_whatever_is_printed_on_it(lines: str, deep: int, light: str) -> None:
+def test_read_digit_calls_a_page_without_a_digit_blank_whatever_is_printed_on_it(
+    lines: str, deep: int, light: str
+) -> None:
     page = np.full((300, 300), 220.0)
     if lines in ("ruled", "squared"):
         page[::25] -= deep
@@ -398,7 +400,7 @@ def test_a_page_without_a_digit_is_blank_whatever_is_printed_on_it(lines: str, d
 
 
 @pytest.mark.parametrize("apart", [112, 200])
-def test_two_digits_side_by_side_are_counted(apart: int) -> None:
+def test_read_digit_counts_two_digits_side_by_side(apart: int) -> None:
     pair = Image.new("L", (480, 240), 255)
     for x in (60, 60 + apart):
         pair.paste(drawn().crop((60, 40, 180, 210)), (x, 40))
@@ -408,14 +410,14 @@ def test_two_digits_side_by_side_are_counted(apart: int) -> None:
 
 
 @pytest.mark.parametrize("box", [(20, 110, 220, 130), (60, 60, 180, 180)])
-def test_a_flat_line_or_a_solid_patch_is_no_digit(box: tuple[int, int, int, int]) -> None:
+def test_read_digit_refuses_a_flat_line_or_a_solid_patch(box: tuple[int, int, int, int]) -> None:
     picture = Image.new("L", (240, 240), 255)
     picture.paste(0, box)
     assert "not a digit" in str(refusal(encoded(picture)))
 
 
 @given(position=st.integers(0, 10**6), value=st.integers(0, 255), form=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP"]))
-def test_a_damaged_byte_gives_a_digit_or_a_refusal(position: int, value: int, form: str) -> None:
+def test_read_digit_accepts_or_refuses_a_picture_with_a_damaged_byte(position: int, value: int, form: str) -> None:
     data = bytearray(encoded(drawn((60, 60)), form))
     data[position % len(data)] = value
     try:

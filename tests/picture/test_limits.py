@@ -69,18 +69,18 @@ LONG: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.parametrize("what", MANY)
-def test_a_picture_of_very_many_parts_is_refused(what: str) -> None:
+def test_limits_refuse_a_picture_of_very_many_parts(what: str) -> None:
     assert read_digit(MANY[what](90_000), "digit").shape == (28, 28)
     assert "100,000 parts" in refusal(MANY[what](110_000))
 
 
 @pytest.mark.parametrize("what", LONG)
-def test_a_picture_of_much_metadata_is_refused(what: str) -> None:
+def test_limits_refuse_a_picture_of_much_metadata(what: str) -> None:
     assert read_digit(LONG[what](12_000_000), "digit").shape == (28, 28)
     assert "16 MB of metadata" in refusal(LONG[what](20_000_000))
 
 
-def test_many_pieces_of_pixels_are_no_metadata() -> None:
+def test_limits_count_no_pixels_as_metadata() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4000, 4500), np.uint8)
     noise = encoded(Image.fromarray(pixels))
     assert len(noise) > 17_000_000
@@ -94,12 +94,12 @@ def scans(count: int) -> bytes:
     return data[:-2] + data[last:-2] * count + data[-2:]
 
 
-def test_a_picture_of_many_passes_is_refused() -> None:
+def test_limits_refuse_a_picture_of_many_passes() -> None:
     assert read_digit(scans(20), "digit").shape == (28, 28)
     assert "50 passes" in refusal(scans(60))
 
 
-def test_what_looks_like_a_pass_beside_the_picture_is_none() -> None:
+def test_limits_count_no_passes_beside_the_picture() -> None:
     progressive, looks_like = encoded(seven(200), "JPEG", progressive=True), b"\xff\xda" * 100
     film_behind = progressive + looks_like
     notes_before = progressive[:2] + b"\xff\xe5" + struct.pack(">H", 202) + looks_like + progressive[2:]
@@ -107,7 +107,7 @@ def test_what_looks_like_a_pass_beside_the_picture_is_none() -> None:
         assert read_digit(data, "digit").shape == (28, 28)
 
 
-def test_a_picture_that_comes_colour_by_colour_is_held_whole() -> None:
+def test_limits_refuse_a_large_picture_that_comes_colour_by_colour() -> None:
     data = encoded(Image.new("RGB", (5000, 5000), (255, 255, 255)), "JPEG")
     scan = data.index(b"\xff\xda")
     one_by_one = data[:scan] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[scan + 14 :]
@@ -129,19 +129,19 @@ RUNS = {"one pixel": b"\1\xff", "jump": b"\0\2\0\0", "end of a row": b"\0\0", "t
 
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("run", RUNS)
-def test_a_packed_bmp_of_very_many_runs_is_refused_before_they_are_unpacked(
+def test_packed_bmp_of_very_many_runs_is_refused_before_they_are_unpacked(
     run: str, bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("was opened"))
     assert "packed BMP of more than 3 MB" in refusal(packed_bmp(2000, RUNS[run] * (4_000_000 // len(RUNS[run])), bits))
 
 
-def test_a_packed_bmp_may_not_have_as_many_pixels_as_one_that_is_read_at_once() -> None:
+def test_packed_bmp_may_not_have_as_many_pixels_as_one_that_is_read_at_once() -> None:
     assert "9.0 megapixels; 7 are the limit" in refusal(packed_bmp(3000, b"\1\xff\0\0" * 3000))
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_packed_bmp_is_read(bits: int) -> None:
+def test_packed_bmp_is_read(bits: int) -> None:
     paper, ink = b"\xff", b"\0"
     blank = b"\xc8" + paper + b"\0\0"  # 200 pixels
     stroke = b"\x5f" + paper + b"\x0a" + ink + b"\x5f" + paper + b"\0\0"

@@ -23,7 +23,7 @@ def bar() -> Pixels:
     return digit
 
 
-def test_a_seed_fixes_the_photograph() -> None:
+def test_photograph_is_fixed_by_its_seed() -> None:
     first, again, other = (photograph(bar(), np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
@@ -42,7 +42,7 @@ def test_photographs_are_jpegs_of_200_to_600_pixels_that_show_the_digit() -> Non
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_95_percent_of_1000_photographed_test_digits_are_read_right(
+def test_photographs_of_1000_test_digits_are_read_right_in_95_percent(
     mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
 ) -> None:
     mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)

@@ -40,12 +40,12 @@ def write_in_pieces(path: Path, **options: Any) -> None:
         file.write(b"content")
 
 
-def test_what_was_written_is_there_and_nothing_else(path):
+def test_atomic_file_leaves_what_was_written_and_nothing_else(path):
     write_in_pieces(path)
     assert contents(path.parent) == {"file": b"new content"}
 
 
-def test_until_the_block_ends_readers_see_what_was_there_before(path):
+def test_atomic_file_shows_readers_the_old_file_until_the_block_ends(path):
     before = contents(path.parent).get("file")
     with durable.atomic_file(path) as file:
         file.write(b"new")
@@ -54,7 +54,7 @@ def test_until_the_block_ends_readers_see_what_was_there_before(path):
 
 
 @pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt(), CheckpointError("what")])
-def test_a_failure_in_the_block_leaves_no_trace_and_is_passed_on_unchanged(path, failure):
+def test_atomic_file_leaves_no_trace_of_a_failed_block_and_passes_its_error_on(path, failure):
     before = contents(path.parent)
     with pytest.raises(type(failure)) as caught, durable.atomic_file(path) as file:  # noqa: PT012
         file.write(b"half")
@@ -65,7 +65,7 @@ def test_a_failure_in_the_block_leaves_no_trace_and_is_passed_on_unchanged(path,
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_a_file_system_that_refuses_leaves_what_was_there(monkeypatch, path, call, number):
+def test_atomic_file_leaves_the_old_file_when_the_file_system_refuses(monkeypatch, path, call, number):
     before = contents(path.parent)
     monkeypatch.setattr(os, call, failing(number))
     with pytest.raises(StorageError) as caught:
@@ -77,7 +77,7 @@ def test_a_file_system_that_refuses_leaves_what_was_there(monkeypatch, path, cal
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_disk_that_fills_up_while_writing_is_reported(monkeypatch, path):
+def test_atomic_file_reports_a_disk_that_fills_up_while_writing(monkeypatch, path):
     before = contents(path.parent)
     really_open = Path.open
     monkeypatch.setattr(Path, "open", lambda _, mode: really_open(Path("/dev/full"), mode.replace("x", "w")))
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_up_while_writing_is_reported(monkeypatch, path):
     assert contents(path.parent) == before
 
 
-def test_a_temporary_file_that_cannot_even_be_removed_does_not_hide_the_reason(monkeypatch, path):
+def test_atomic_file_gives_the_reason_even_if_its_temporary_file_cannot_be_removed(monkeypatch, path):
     monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
     monkeypatch.setattr(Path, "unlink", failing(errno.EROFS))
     with pytest.raises(StorageError, match="No space left"):
@@ -106,7 +106,7 @@ def test_verify_sees_every_byte_before_the_file_takes_its_name(path):
     assert seen == [b"new content"]
 
 
-def test_a_verify_that_raises_keeps_the_old_file(path):
+def test_verify_that_raises_leaves_the_old_file(path):
     before = contents(path.parent)
 
     def verify(_: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_verify_that_raises_keeps_the_old_file(path):
 
 
 @posix
-def test_the_file_is_synced_then_verified_then_named_then_the_folder_is_synced(monkeypatch, path):
+def test_atomic_file_syncs_verifies_and_names_the_file_then_syncs_the_folder(monkeypatch, path):
     calls: list[str] = []
     really_sync, really_replace = os.fsync, os.replace
 
@@ -138,7 +138,7 @@ def test_the_file_is_synced_then_verified_then_named_then_the_folder_is_synced(m
 
 
 @posix
-def test_a_folder_that_cannot_be_synced_is_not_a_success(monkeypatch, path):
+def test_atomic_file_fails_if_the_folder_cannot_be_synced(monkeypatch, path):
     really_sync = os.fsync
 
     def fsync(descriptor: int) -> None:
@@ -153,14 +153,14 @@ def test_a_folder_that_cannot_be_synced_is_not_a_success(monkeypatch, path):
 
 @posix
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o002])
-def test_permissions_are_those_of_the_users_umask(path, umask):
+def test_write_atomic_gives_the_permissions_of_the_users_umask(path, umask):
     os.umask(umask)
     durable.write_atomic(path, b"new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
 @posix
-def test_a_link_is_followed_so_that_the_file_it_names_is_replaced(tmp_path):
+def test_write_atomic_follows_a_link_and_replaces_the_file_it_names(tmp_path):
     (tmp_path / "far").mkdir()
     target = tmp_path / "far" / "target"
     target.write_bytes(b"old")
@@ -172,14 +172,14 @@ def test_a_link_is_followed_so_that_the_file_it_names_is_replaced(tmp_path):
     assert contents(tmp_path / "far") == {"target": b"new"}
 
 
-def test_a_missing_folder_is_a_storage_error(tmp_path):
+def test_write_atomic_reports_a_missing_folder(tmp_path):
     path = tmp_path / "missing" / "file"
     with pytest.raises(StorageError) as caught:
         durable.write_atomic(path, b"new")
     assert caught.value.message == f"cannot write {path}: {os.strerror(errno.ENOENT)}"
 
 
-def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path):
+def test_write_atomic_reports_a_folder_in_the_place_of_the_file(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(StorageError, match="cannot write"):
         durable.write_atomic(tmp_path / "file", b"new")
@@ -187,14 +187,14 @@ def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path):
 
 
 @posix
-def test_a_device_is_not_replaced_by_a_file(monkeypatch, tmp_path):
+def test_write_atomic_replaces_no_device(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "open", failing(errno.EIO))  # lest a mistake replaces this machine's own
     (tmp_path / "link").symlink_to("/dev/null")
     with pytest.raises(StorageError, match="cannot write /dev/null: it is a device"):
         durable.write_atomic(tmp_path / "link", b"new")
 
 
-def test_a_second_name_stays_with_the_file_though_the_first_is_a_link(tmp_path):
+def test_link_stays_with_the_file_though_the_first_name_is_a_link(tmp_path):
     (tmp_path / "far").write_bytes(b"old")
     (tmp_path / "last").symlink_to(tmp_path / "far")
     durable.link(tmp_path / "last", tmp_path / "kept")
@@ -204,7 +204,7 @@ def test_a_second_name_stays_with_the_file_though_the_first_is_a_link(tmp_path):
 
 @posix
 @pytest.mark.parametrize(("number", "accepted"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
-def test_a_file_system_that_syncs_no_folders_will_do(monkeypatch, tmp_path, number, accepted):
+def test_write_atomic_accepts_a_file_system_that_syncs_no_folders(monkeypatch, tmp_path, number, accepted):
     really_sync = os.fsync
 
     def fsync(descriptor: int) -> None:
@@ -221,7 +221,7 @@ def test_a_file_system_that_syncs_no_folders_will_do(monkeypatch, tmp_path, numb
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
-def test_a_file_system_without_locks_is_told_apart_from_a_bug(monkeypatch, tmp_path):
+def test_locked_reports_a_file_system_without_locks_as_no_bug(monkeypatch, tmp_path):
     def acquire(*_: object, **__: object) -> None:
         raise NotImplementedError("FileSystem does not appear to support flock")
 
@@ -230,20 +230,20 @@ def test_a_file_system_without_locks_is_told_apart_from_a_bug(monkeypatch, tmp_p
         pass
 
 
-def test_make_folder_makes_those_above_too_and_minds_none_that_is_there(tmp_path):
+def test_make_folder_makes_those_above_too_and_accepts_one_that_is_there(tmp_path):
     durable.make_folder(tmp_path / "a" / "b")
     durable.make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+def test_make_folder_reports_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError) as caught:
         durable.make_folder(tmp_path / "file")
     assert caught.value.message.startswith(f"cannot create the folder {tmp_path / 'file'}: ")
 
 
-def test_a_killed_process_leaves_a_temporary_file_that_sweep_removes(tmp_path):
+def test_sweep_removes_the_temporary_file_of_a_killed_process(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     program = "import os, sys; from pathlib import Path; from nnctl.storage.durable import atomic_file\n"
     program += "with atomic_file(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
