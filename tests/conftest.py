@@ -25,7 +25,7 @@ settings.load_profile("nnctl")
 
 @pytest.fixture(autouse=True)
 def _no_nnctl_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own NNCTL_* settings must not reach a test."""
+    """The developer's NNCTL_* settings must not reach a test."""
     for name in list(os.environ):
         if name.startswith("NNCTL_"):
             monkeypatch.delenv(name)
@@ -33,7 +33,7 @@ def _no_nnctl_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _usual_signals() -> None:
-    """Programs inherit what is ignored: they must heed signals even if the tests run behind nohup, or by `&`."""
+    """Programs inherit what is ignored: they must handle signals even if the tests run behind nohup, or by `&`."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
             signal.signal(getattr(signal, name), signal.default_int_handler)
@@ -48,7 +48,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def nnctl(tmp_path: Path) -> Nnctl:
-    """`nnctl("train", "--quiet")` in the test's own empty folder."""
+    """`nnctl("train", "--quiet")` in an empty folder of the test."""
 
     def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         return run_nnctl(*arguments, cwd=tmp_path, **variables)
@@ -72,7 +72,7 @@ def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for report in reports:  # wherever they lie there
             shutil.copy(report.path, folder / "mnist")
 
-    mirror = os.environ.get("MNIST_MIRROR")  # of the tests alone, which are free of the program's own variables
+    mirror = os.environ.get("MNIST_MIRROR")  # a variable of the tests, not of nnctl, whose variables are removed
     return made_once(tmp_path_factory, "real", gather)
 
 

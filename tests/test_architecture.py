@@ -1,7 +1,7 @@
-"""The plan of the house: which room may import which, and what no room may do.
+"""The layers of nnctl: which package may import which, who may import a library, and what no module may do.
 
 Everything is read from the source with `ast`, so that an import counts wherever it stands: at the top of a module,
-inside a function, or under TYPE_CHECKING. A new module fails until it is put into the plan.
+inside a function, or under TYPE_CHECKING. A new package fails until it is put into a layer.
 """
 
 import ast
@@ -14,10 +14,11 @@ import pytest
 
 import nnctl
 
-HOUSE = Path(nnctl.__file__).parent
+FOLDER = Path(nnctl.__file__).parent
 
-# From the ground up: a room imports only from lines below its own. A package is one room with all its modules.
-LINES: tuple[tuple[str, ...], ...] = (
+# From layer 0 up: a module imports only from layers below that of its package. Packages of one layer never import each
+# other. A module beside the packages, such as build.py, counts as one.
+LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "blas"),
     ("storage", "environment"),
     ("picture", "nn", "config"),
@@ -32,8 +33,8 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 
-# Each library has one doorway; beyond it nobody knows its name. "cli" stands for all of its modules.
-DOORWAYS: dict[str, set[str]] = {
+# Each library is imported by these modules and by no other. "cli" stands for all of its modules.
+IMPORTED_BY: dict[str, set[str]] = {
     "PIL": {"picture.decode"},
     "click": {"cli"},
     "filelock": {"storage.durable"},
@@ -50,14 +51,14 @@ HEAVY = ("PIL", "filelock", "numpy", "pydantic", "requests", "threadpoolctl", "t
 
 
 def module_name(path: Path) -> str:
-    """`nnctl/nn/layers.py` -> `nn.layers`; a package's `__init__.py` bears the package's name, nnctl's own none."""
-    parts = path.relative_to(HOUSE).with_suffix("").parts
+    """`nnctl/nn/layers.py` -> `nn.layers`; a package's `__init__.py` has the package's name, nnctl's an empty one."""
+    parts = path.relative_to(FOLDER).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-SOURCES = {module_name(path): path.read_text("utf-8") for path in sorted(HOUSE.rglob("*.py"))}
+SOURCES = {module_name(path): path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.py"))}
 TREES = {module: ast.parse(source) for module, source in SOURCES.items()}
-PACKAGES = {module_name(path) for path in HOUSE.rglob("__init__.py")}
+PACKAGES = {module_name(path) for path in FOLDER.rglob("__init__.py")}
 
 
 def imports(module: str, tree: ast.AST) -> Iterator[str]:
@@ -86,16 +87,17 @@ def libraries(module: str) -> set[str]:
     return {name.partition(".")[0] for name in imports(module, TREES[module])} - {"nnctl"}
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
+    """`nn.layers` -> `nn`; a module beside the packages is its own: `build` -> `build`."""
     return module.partition(".")[0]
 
 
-def line(module: str) -> int:
-    return next(number for number, rooms in enumerate(LINES) if room(module) in rooms)
+def layer(module: str) -> int:
+    return next(number for number, packages in enumerate(LAYERS) if package(module) in packages)
 
 
 def below_cli() -> dict[str, ast.Module]:
-    return {module: tree for module, tree in TREES.items() if room(module) not in ("cli", "__main__")}
+    return {module: tree for module, tree in TREES.items() if package(module) not in ("cli", "__main__")}
 
 
 def dotted(node: ast.AST) -> str:
@@ -107,7 +109,7 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
-# The plan
+# Who imports whom
 
 
 def test_imports_are_seen_at_any_depth_and_in_any_spelling() -> None:
@@ -134,8 +136,8 @@ def run():
 
 
 def test_layers_hold_every_module() -> None:
-    planned = {name for rooms in LINES for name in rooms}
-    assert [module for module in SOURCES if module and room(module) not in planned] == []
+    listed = {name for packages in LAYERS for name in packages}
+    assert [module for module in SOURCES if module and package(module) not in listed] == []
 
 
 def test_modules_import_only_from_layers_below() -> None:
@@ -143,7 +145,7 @@ def test_modules_import_only_from_layers_below() -> None:
         f"{module} imports {other}"
         for module in filter(None, SOURCES)
         for other in sorted(neighbours(module))
-        if room(other) != room(module) and line(other) >= line(module)
+        if package(other) != package(module) and layer(other) >= layer(module)
     ]
     assert wrong == []
 
@@ -153,45 +155,45 @@ def test_nnctl_itself_imports_nothing() -> None:
 
 
 def test_config_and_nn_meet_only_in_build_model_and_run() -> None:
-    both = {room(m) for m in filter(None, SOURCES) if {"config", "nn"} <= {room(n) for n in neighbours(m)}}
+    both = {package(m) for m in filter(None, SOURCES) if {"config", "nn"} <= {package(n) for n in neighbours(m)}}
     assert both - {"build", "model", "run"} == set()
 
 
 def test_picture_imports_nothing_but_errors() -> None:
-    assert {room(n) for m in SOURCES if room(m) == "picture" for n in neighbours(m)} == {"picture", "errors"}
+    assert {package(n) for m in SOURCES if package(m) == "picture" for n in neighbours(m)} == {"picture", "errors"}
 
 
 def test_libraries_are_imported_only_by_the_modules_listed() -> None:
     wrong = [
         f"{module} imports {library}"
         for module in SOURCES
-        for library in sorted(libraries(module) & DOORWAYS.keys())
-        if not {module, room(module)} & DOORWAYS[library]
+        for library in sorted(libraries(module) & IMPORTED_BY.keys())
+        if not {module, package(module)} & IMPORTED_BY[library]
     ]
     assert wrong == []
 
 
 def test_libraries_are_all_listed() -> None:
-    known = sys.stdlib_module_names | DOORWAYS.keys() | {"numpy"}
+    known = sys.stdlib_module_names | IMPORTED_BY.keys() | {"numpy"}
     assert {module: libraries(module) - known for module in SOURCES if libraries(module) - known} == {}
 
 
 def test_nn_imports_numpy_and_nothing_of_the_outside_world() -> None:
-    world = {"io", "logging", "os", "pathlib", "random", "shutil", "sys", "tempfile", "time"} | DOORWAYS.keys()
-    assert {m: libraries(m) & world for m in SOURCES if room(m) == "nn" and libraries(m) & world} == {}
+    world = {"io", "logging", "os", "pathlib", "random", "shutil", "sys", "tempfile", "time"} | IMPORTED_BY.keys()
+    assert {m: libraries(m) & world for m in SOURCES if package(m) == "nn" and libraries(m) & world} == {}
 
 
-# What no room may do
+# What no module may do
 
 
 def test_cli_alone_prints_and_exits() -> None:
-    speech = {"print", "input", "exit", "quit", "breakpoint", "SystemExit", "sys.exit", "os._exit", "os.abort"}
-    speech |= {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
+    reserved = {"print", "input", "exit", "quit", "breakpoint", "SystemExit", "sys.exit", "os._exit", "os.abort"}
+    reserved |= {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
     wrong = [
         f"{module}:{node.lineno} uses {dotted(node)}"
         for module, tree in below_cli().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Name | ast.Attribute) and dotted(node) in speech
+        if isinstance(node, ast.Name | ast.Attribute) and dotted(node) in reserved
     ]
     wrong += [
         f"{module}:{node.lineno} imports from sys"
@@ -212,7 +214,7 @@ def test_modules_never_run_what_was_read() -> None:
             if not isinstance(node, ast.Call):
                 continue
             name = dotted(node.func)
-            named_in_code = module == "cli.main" and name == "importlib.import_module"  # in its own table of commands
+            named_in_code = module == "cli.main" and name == "importlib.import_module"  # from its table of commands
             if (name in calls and not named_in_code) or name.endswith((".extractall", ".extract")):
                 wrong.append(f"{module}:{node.lineno} calls {name}")
             for keyword in node.keywords:
@@ -251,7 +253,7 @@ def test_module_is_short_and_says_in_one_sentence_what_it_is_for(module: str) ->
 def heavy_libraries(*arguments: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
     """Run Python with these arguments and return which heavy libraries it imported."""
     command = [sys.executable, "-X", "importtime", *arguments]
-    done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, encoding="utf-8", timeout=60, check=False)
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     imported = {line.rpartition("|")[2].strip() for line in lines}
     return sorted(imported & set(HEAVY)), done

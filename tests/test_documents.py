@@ -40,7 +40,7 @@ def anchors(text: str) -> set[str]:
 
 
 def example(name: str) -> Any:
-    """What an example defines, as its module would have it."""
+    """What an example defines, as its module would define it."""
     for path, code in EXAMPLES:
         if re.search(rf"^(class|def) {name}\b", code, re.MULTILINE):
             module = path.removesuffix(".py").replace("/", ".")

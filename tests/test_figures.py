@@ -1,4 +1,4 @@
-"""The recipes reach on the real MNIST what the README says of them, give or take what one seed may do."""
+"""On the real MNIST, the recipes reach the accuracy that the README gives, within what a seed may change."""
 
 import json
 from pathlib import Path

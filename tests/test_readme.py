@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands run as they stand, and every command of nnctl is among them."""
+"""The README is right: its commands run as they stand, and every command of nnctl is among them."""
 
 import re
 import shutil
@@ -57,11 +57,11 @@ def test_readme_commands_run_as_they_stand(mnist_dir: Path, tmp_path: Path) -> N
             text=True,
             check=False,
         )
-        assert done.returncode == (2 if line in mistaken() else 0), f"{line}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == (2 if line in failing() else 0), f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-def mistaken() -> list[str]:
-    """The command lines that the README shows for the mistakes they report."""
+def failing() -> list[str]:
+    """The command lines that the README shows for the errors they report."""
     return re.findall(r"^```console\n\$ ([^\n]*)\nnnctl: error: ", README, re.MULTILINE)
 
 

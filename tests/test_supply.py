@@ -24,9 +24,9 @@ def test_lock_pins_every_library_with_hashes() -> None:
 
 def test_lock_holds_all_that_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = {name_of(each) for each in [*project["dependencies"], *project["optional-dependencies"]["dev"]]}
+    required = {name_of(each) for each in [*project["dependencies"], *project["optional-dependencies"]["dev"]]}
     locked = {name_of(line) for line in LOCK.splitlines() if line and not line.startswith(" ")}
-    assert wanted <= locked
+    assert required <= locked
 
 
 def test_lock_names_no_place_to_fetch_from() -> None:

@@ -1,4 +1,4 @@
-"""The commands, called within the test's own process for speed, and a small trained network for them to use."""
+"""The commands, called within the process of the test for speed, and a small trained network for them to use."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ SMALL = (
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """`cli("train", "--quiet")` in the test's own empty folder."""
+    """`cli("train", "--quiet")` in an empty folder of the test."""
     monkeypatch.chdir(tmp_path)
     return call
 
@@ -47,13 +47,13 @@ def small_run(small: tuple[object, ...], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def own_run(small_run: Path, tmp_path: Path) -> Path:
-    """A copy of the small run, as the newest one of the test's own folder."""
+    """A copy of the small run, as the newest one in the folder of the test."""
     return Path(shutil.copytree(small_run, tmp_path / "runs" / "small"))
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
-    """`terminal("train")` runs nnctl on a terminal of its own: exit code, and all that appeared there."""
+    """`terminal("train")` runs nnctl on a new terminal: exit code, and all that appeared there."""
     pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
     import fcntl
     import struct

@@ -1,4 +1,4 @@
-"""Bad input, as one table: each case leaves with its own exit code, one message, one hint, and nothing changed or lost.
+"""Bad input, as one table: each case has an exit code, one message, one hint, and changes or loses nothing.
 
 A case names what it needs in the test's folder: `bad` writes files there, `run` is a trained run to spoil.
 """
@@ -36,7 +36,7 @@ BEST = Path("run/checkpoints/best.npz")
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of bad input.
+    """One case of bad input.
 
     Attributes:
         name: what is bad.
@@ -99,7 +99,7 @@ CONFIGS = (
     toml("2,000 nested brackets", "a = " + "[" * 2000 + "]" * 2000, "bad.toml: brackets are nested too deeply"),
     toml("YAML in it", "seed: 1\n", "bad.toml:1:5: is not valid TOML"),
     Case("a config that is not there", "train mnits.yaml", 2, "mnits.yaml: no such file", {"mnist.yaml": "seed: 1\n"}),
-    Case("a config of another kind", "train bad.json", 2, "is neither YAML", {"bad.json": "{}"}),
+    Case("a config in another format", "train bad.json", 2, "is neither YAML", {"bad.json": "{}"}),
     Case("an override without a value", "train --set seed", 2, "--set: must be KEY=VALUE, not 'seed'"),
     Case("an override of no key", "train --set sead=1", 2, "--set: sead: unknown key; did you mean seed?"),
     Case("an option out of range", "train --threads 0", 2, "'0' is neither auto nor a whole number from 1"),
@@ -294,8 +294,8 @@ def test_errors_that_nnctl_raises_all_have_a_hint() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors
     ]
     assert len(calls) > 60
-    # no user of a command meets an ArgumentError, whose message says what is wanted; whoever asked for a value says
-    # where it stood, and adds a hint
+    # no user of a command meets an ArgumentError, whose message says what is expected; the caller of files.parse_value
+    # says where the value stood, and adds a hint
     bare = [call[:2] for call in calls if call[2] < 2 and not call[1].startswith("ArgumentError")]
     assert bare == [("files.py", "ConfigError(problem.reason)")]
 

@@ -1,4 +1,4 @@
-"""`nnctl bench`: its numbers reach people and programs alike, and it needs nothing and leaves nothing."""
+"""`nnctl bench`: its numbers are printed for people and for programs; it needs no data and leaves no files."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ PARTS = (
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little patience: these tests do not look at the numbers."""
+    """Measure for a moment only: these tests do not look at the numbers."""
     for name, value in {"IMAGES": 240, "WARM_UP": 0.001, "ROUND": 0.001, "CLOCKED": 0.002}.items():
         monkeypatch.setattr(bench, name, value)
 

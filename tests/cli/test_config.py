@@ -1,4 +1,4 @@
-"""`nnctl config`: what is in force and why, checked and begun from the shell."""
+"""`nnctl config`: show what is in force and why, check files, write a starter."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nnctl eval`: its numbers are those of a plain recomputation, and reach people and programs alike."""
+"""`nnctl eval`: its numbers equal a plain recomputation, and are printed for people and for programs."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from tests.support.cli import Cli
 
 
 class Plain(NamedTuple):
-    """What one recomputation in float64 found: the mean loss, the predictions and the right answers."""
+    """What one recomputation in float64 found: the mean loss, the predictions and the labels."""
 
     loss: float
     predictions: NDArray[np.intp]
@@ -37,8 +37,8 @@ def recomputed(run: Path, images: NDArray[np.uint8], labels: NDArray[np.integer[
     logits = hidden @ params["output.weight"] + params["output.bias"]
     logits -= logits.max(axis=1, keepdims=True)
     log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    right = labels.astype(np.intp)
-    return Plain(-log_probs[np.arange(len(right)), right].mean(), logits.argmax(axis=1), right)
+    targets = labels.astype(np.intp)
+    return Plain(-log_probs[np.arange(len(targets)), targets].mean(), logits.argmax(axis=1), targets)
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +165,12 @@ def test_fail_under_decides_the_exit_code_after_the_report(
 def test_fail_under_accepts_an_accuracy_as_high_as_asked_for(
     *, errors: int, threshold: str, code: int, cli: Cli, own_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answered(*_: object) -> Evaluation:
-        right = np.arange(10_000) % 10
-        probs = np.eye(10, dtype=np.float32)[(right + (np.arange(10_000) < errors)) % 10]
-        return Evaluation(0.5, probs, right)
+    def evaluated(*_: object) -> Evaluation:
+        labels = np.arange(10_000) % 10
+        probs = np.eye(10, dtype=np.float32)[(labels + (np.arange(10_000) < errors)) % 10]
+        return Evaluation(0.5, probs, labels)
 
-    monkeypatch.setattr("nnctl.model.evaluate", answered)
+    monkeypatch.setattr("nnctl.model.evaluate", evaluated)
     left, out, err = cli("eval", own_run, "--fail-under", threshold, "--quiet")
     assert left == code, err
     assert f"{errors:,} of 10,000 wrong" in out

@@ -1,4 +1,4 @@
-"""The command line as a whole: help, streams, exit codes, and the boundary where errors become words."""
+"""The command line as a whole: help, streams, exit codes, and the boundary where errors become messages."""
 
 import importlib
 import os
@@ -125,7 +125,7 @@ def test_completion_is_off_when_its_variable_is_empty(nnctl: Nnctl) -> None:
     assert refused.stderr.startswith("nnctl: error: ")
 
 
-# Mistakes
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,9 @@ def probed(probe: str, *arguments: str, cwd: Path) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
-NO_THREADS = "ulimit -s 1000000000 && ulimit -v 3000000 || exit 77"  # the stack of one would need more than all memory
+NO_THREADS = (
+    "ulimit -s 1000000000 && ulimit -v 3000000 || exit 77"  # the stack of one thread would need more than all memory
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
@@ -413,8 +415,8 @@ def test_main_expands_patterns_on_windows_only(
         patch.setattr(os, "name", system)
         with pytest.raises(SystemExit):
             module.main()
-    wanted = [words[0], *files, *words[4:]] if expanded else words
-    assert list(map(Path, received)) == list(map(Path, wanted))
+    expected = [words[0], *files, *words[4:]] if expanded else words
+    assert list(map(Path, received)) == list(map(Path, expected))
 
 
 # Streams

@@ -135,10 +135,10 @@ def test_save_preprocessed_copes_with_the_longest_names(
     shutil.copy(pictures[0], folder / "z.png")
     code, out, err = cli("predict", folder, "--checkpoint", small_run, "--save-preprocessed", "seen")
     assert (code, err, len(out.splitlines())) == (0, "", 4)
-    kept = [path.name for path in Path("seen").iterdir()]
-    assert len(kept) == 4
-    assert "z-28x28.png" in kept
-    assert all(name.endswith("-28x28.png") for name in kept)
+    saved = [path.name for path in Path("seen").iterdir()]
+    assert len(saved) == 4
+    assert "z-28x28.png" in saved
+    assert all(name.endswith("-28x28.png") for name in saved)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
@@ -151,12 +151,12 @@ def test_predict_escapes_line_breaks_in_file_names(cli: Cli, small_run: Path, pi
     assert json.loads(out)["image"] == str(odd)
 
 
-# Networks that read something else than digits
+# Networks trained on other datasets
 
 
 @pytest.fixture(params=["fashion-mnist", "kmnist"])
 def other_run(request: pytest.FixtureRequest, own_run: Path) -> Path:
-    """The small run, as if it had learned from another dataset."""
+    """The small run, as if it had been trained on another dataset."""
     best = own_run / "checkpoints" / "best.npz"
     saved = checkpoint.load(best)
     config = {**saved.config, "data": saved.config["data"] | {"dataset": request.param}}

@@ -130,7 +130,7 @@ def test_load_accepts_a_byte_order_mark(load):
     assert load("\ufeffseed = 3\n", name="my.toml").config.seed == 3
 
 
-# mistakes, each in one line with its place
+# errors, each in one line with its place
 
 
 ANY_COUNT = "a whole number from 1 to 100000"
@@ -143,7 +143,7 @@ THREADS = "auto or a whole number from 1 to 1024"
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "wanted", "shown"),
+    ("path", "text", "expected", "shown"),
     [
         ("train.epochs", "ten", ANY_COUNT, "'ten'"),
         ("train.epochs", '"10"', ANY_COUNT, "'10'"),
@@ -179,10 +179,10 @@ THREADS = "auto or a whole number from 1 to 1024"
         ("optimizer.name", "[sgd]", OPTIMIZERS, "['sgd']"),
     ],
 )
-def test_config_error_of_a_wrong_value_says_what_it_must_be(refusal, path, text, wanted, shown):
+def test_config_error_of_a_wrong_value_says_what_it_must_be(refusal, path, text, expected, shown):
     section, key = path.split(".")
     message = refusal(f"{section}:\n  {key}: {text}\n").replace("hidden[0]", "hidden")
-    assert message == f"my.yaml:2: {path}: must be {wanted}, not {shown}"
+    assert message == f"my.yaml:2: {path}: must be {expected}, not {shown}"
 
 
 @pytest.mark.parametrize("value", ["0", "1e-46", "1e-31"])
@@ -299,9 +299,9 @@ def test_config_errors_of_all_sources_come_at_once(refusal):
     text = "train:\n  epochs: 0\n  batch: 3\nnetwork: {hidden: [0, 16, 2.5]}\noptimizer: {name: adm, momentum: -1}\n"
     environ = {"NNCTL_SEED": "1.5", "NNCTL_SED": "1", "NNCTL_LOSS": "[mse"}
     message = refusal(text, "train.batch_size=none", "seed", options={"train.threads": 0}, environ=environ)
-    count, *mistakes = message.split("\n  ")
+    count, *errors = message.split("\n  ")
     assert count == "12 errors in the configuration"
-    assert set(mistakes) == {
+    assert set(errors) == {
         "my.yaml:2: train.epochs: must be a whole number from 1 to 100000, not 0",
         "my.yaml:3: train.batch: unknown key; did you mean train.batch_size?",
         "my.yaml:4: network.hidden[0]: must be a whole number from 1 to 65536, not 0",
@@ -516,7 +516,7 @@ def test_optimizer_name_drops_what_lower_sources_said_of_another_optimizer(load)
     loaded = load(text, "optimizer.name=adam", "optimizer.beta1=0.8", environ={"NNCTL_OPTIMIZER_MOMENTUM": "0.7"})
     assert loaded.config.optimizer == AdamConfig(beta1=0.8)
     assert loaded.origin["optimizer.learning_rate"] == "default"
-    assert loaded.config.schedule.factor == 0.3  # the other section keeps its keys
+    assert loaded.config.schedule.factor == 0.3  # the other section still has its keys
 
 
 def test_optimizer_name_given_again_drops_nothing(load):
@@ -541,7 +541,7 @@ def test_variable_of_every_key_is_unique_and_sets_it(load):
     assert loaded.config.network.hidden == (16,)
 
 
-# saving, and describing itself
+# how a configuration is saved and described
 
 numbers = {"allow_nan": False, "allow_infinity": False}
 shares = st.floats(0, 1, exclude_max=True)
@@ -600,16 +600,16 @@ def test_starter_is_the_default_and_explains_every_key(load):
 
 
 @pytest.mark.parametrize(
-    ("section", "kind"),
-    [(section, kind) for section in ("optimizer", "schedule") for kind in choices(f"{section}.name")[1:]],
+    ("section", "variant"),
+    [(section, variant) for section in ("optimizer", "schedule") for variant in choices(f"{section}.name")[1:]],
 )
-def test_starter_shows_every_other_variant_ready_to_be_switched_on(load, section, kind):
+def test_starter_shows_every_other_variant_ready_to_be_switched_on(load, section, variant):
     lines = config.starter().splitlines()
-    start = lines.index(f"  #name: {kind}")
+    start = lines.index(f"  #name: {variant}")
     end = next(at for at in range(start, len(lines)) if lines[at] in ("", "  #"))
     chosen = [line.replace("#", "", 1) for line in lines[start:end] if not line.startswith("  # ")]
     loaded = load("\n".join([f"{section}:", *chosen]))
-    assert getattr(loaded.config, section) == getattr(load(None, f"{section}.name={kind}").config, section)
+    assert getattr(loaded.config, section) == getattr(load(None, f"{section}.name={variant}").config, section)
     assert "default" not in {value for key, value in loaded.origin.items() if key.startswith(section)}
 
 
@@ -629,7 +629,7 @@ def test_schema_tells_an_editor_what_it_needs():
     for section in (schema, *sections.values()):
         assert section["additionalProperties"] is False
         assert all(rule["description"] and "default" in rule for rule in section["properties"].values())
-    # without a name only the default kind fits, so that an editor can tell the kinds apart
+    # without a name only the default variant fits, so that an editor can tell the variants apart
     assert "required" not in sections["SGDConfig"]
     assert sections["AdamConfig"]["required"] == sections["CosineConfig"]["required"] == ["name"]
     json.dumps(schema)
@@ -640,7 +640,7 @@ def test_config_import_loads_neither_yaml_nor_numpy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-# anything at all
+# any input
 
 PIECES = [
     "seed: 1\n",

@@ -157,7 +157,7 @@ def test_elastic_fields_are_like_fields_smoothed_pixel_by_pixel(sigma: float) ->
         [np.mean(field[0, 28 * y + 14] * field[0, 28 * y + other]) for other in x] for field in (fields, plain)
     )
     np.testing.assert_allclose(ours, theirs, atol=0.05)
-    # nowhere is more of it, as would be at the random numbers' own places
+    # there is no more of it in one place than in another, as there would be where the random numbers stand
     ours, theirs = (field[:, 28 * y + x].std(axis=(0, 2)) for field in (fields, plain))
     np.testing.assert_allclose(ours, theirs, rtol=0.06)
 

@@ -1,4 +1,4 @@
-"""Datasets: the right files are used wherever they lie; drawn digits take the place of MNIST only openly."""
+"""Datasets: the right files are used wherever they lie; drawn digits replace MNIST only where that is said."""
 
 import dataclasses
 import errno
@@ -48,7 +48,7 @@ def sha256(data: bytes) -> str:
 
 @pytest.fixture(autouse=True)
 def _small_datasets(monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
-    """The table, with small files in place of the real ones and mirrors that are down."""
+    """The catalog, with small files in place of the real ones and mirrors that are down."""
     for name, source in published().items():
         a, b, c, d = (
             DataFile(file, len(packed), sha256(packed), len(raw), sha256(raw) if name == "mnist" else "")
@@ -89,7 +89,7 @@ def test_load_dataset_uses_files_where_they_lie_without_network(place, suffix, t
     assert_is(load_dataset("mnist", tmp_path, offline=True), "mnist")
     after = contents(tmp_path)
     assert before.items() <= after.items()
-    if place != "mnist" or not suffix:  # a folder of nnctl's own; into those of others nothing is written
+    if place != "mnist" or not suffix:  # nnctl writes to its cache only
         assert after == before
 
 

@@ -1,4 +1,4 @@
-"""Downloads: whatever a mirror does wrong, the next one is asked, and nothing unverified ever exists."""
+"""Downloads: whatever a mirror does wrong, the next one is asked, and no unverified file ever exists."""
 
 import errno
 import gzip
@@ -236,7 +236,7 @@ def test_download_error_of_a_later_file_still_names_a_mirror_given_up(mirror, ht
     with pytest.raises(DataError) as caught:
         download([silent.url, half], [FILE, OTHER], tmp_path, limits=SHORT)
     assert f"  {silent.url}: no answer within 0.3 s" in str(caught.value)
-    assert names(tmp_path) == [FILE.name]  # what was fetched stays
+    assert names(tmp_path) == [FILE.name]  # what was fetched is retained
 
 
 def test_download_asks_a_mirror_that_lacks_one_file_for_the_others(mirror, good, tmp_path):
@@ -478,7 +478,7 @@ def test_download_sweeps_what_a_killed_one_left(mirror, good, tmp_path):
     fetcher.kill()
     fetcher.join(10)
     assert fetcher.exitcode
-    assert len(names(tmp_path)) == 2  # the half file is there, under a name of its own
+    assert len(names(tmp_path)) == 2  # the half file is there, under a temporary name
 
     download([good], [FILE], tmp_path)
     assert names(tmp_path) == [".something-else.tmp", FILE.name]

@@ -1,4 +1,4 @@
-"""The drawn digits are kept on disk; whatever is wrong with them there, they are drawn anew."""
+"""The drawn digits are cached on disk; if anything is wrong with them there, they are drawn anew."""
 
 import errno
 import os
@@ -69,7 +69,7 @@ def test_drawn_digits_are_drawn_anew_if_anything_is_wrong(name, harm, drawings, 
     np.testing.assert_array_equal(again.train.images, good.train.images)
     if harm != "made a folder":
         load(tmp_path)
-        assert len(drawings) == 4  # and kept again
+        assert len(drawings) == 4  # and cached again
 
 
 def test_drawn_digits_of_another_version_are_drawn_anew(drawings, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Configurations made to harm, by hand and by chance, and some that only look odd."""
+"""Hostile configurations, made by hand and at random, and some that only look odd."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ YAML: dict[str, str | bytes] = {
     "Python name": "seed: !!python/name:os.system",
     "Python tuple": "network:\n  hidden: !!python/tuple [1, 2]",
     "binary tag": "data:\n  dir: !!binary aGFybQ==",
-    "tag of its own": "seed: !seed 1",
+    "custom tag": "seed: !seed 1",
     "tag of a number": 'seed: !!int "1"',
     "tag of a set": "train: !!set {epochs}",
     "tag of nothing": "seed: ! 1",
@@ -246,7 +246,7 @@ def written(path: Path, content: str | bytes) -> Path:
     return path
 
 
-# Configurations damaged by chance
+# Configurations damaged at random
 
 TOKENS = [
     *("seed", "train", "epochs", "network", "hidden", "optimizer", "name", "learning_rate", "data", "augment", "loss"),
@@ -287,7 +287,7 @@ def cut(text: str, rng: random.Random) -> str:
 
 @cache
 def texts() -> list[tuple[str, str]]:
-    """The ending and the text of each configuration that nnctl comes with, without most of what explains them."""
+    """The ending and the text of each configuration that nnctl comes with, without its comments."""
     shipped = [(file.suffix, file.read_text("utf-8")) for file in sorted(CONFIGS.iterdir())]
     assert len(shipped) >= 5
     return [(end, re.sub(r"(?m)(^| +)#.*$", "", text)) for end, text in shipped]

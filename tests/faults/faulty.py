@@ -1,4 +1,4 @@
-"""What the fault suite stands on: how much to do, and strace to stop or fail the system calls of nnctl.
+"""The basis of the fault suite: how much to do, and strace to stop or fail the system calls of nnctl.
 
 All is done by the command line and the file system, as users and their machines would do it.
 `python -m pytest tests/faults` runs a quick part; with FAULTS=full it does as much as the documentation promises.
@@ -46,7 +46,7 @@ def amount(quick: int, full: int) -> int:
 
 
 def chosen(names: Iterable[str], every: int, *always: str) -> list[str]:
-    """All names; in the quick part one of so many, and those that stand for a bug of their own."""
+    """All names; in the quick part one of so many, and those that alone show a certain bug."""
     names = list(names)
     assert {*always} <= {*names}
     return names if FULL else list(dict.fromkeys([*names[::every], *always]))

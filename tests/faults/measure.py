@@ -1,4 +1,4 @@
-"""Run nnctl on input made to harm, see what time and memory it takes, and what it says."""
+"""Run nnctl on hostile input, measure the time and memory it takes, and return what it says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS, BYTES = 2.0, 200e6  # what one input may take
 PATIENCE = 120  # seconds until a process is killed: it waits for what never comes
 KILLED = -signal.SIGKILL & 255
 
-# a parent of its own: the kernel adds the memory of whoever starts a process to that process's peak
+# a separate parent: the kernel adds the memory of whoever starts a process to that process's peak
 WATCH = f"""
 import os, signal, sys
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def measured(*arguments: object, cwd: Path, stdin: str = os.devnull) -> Outcome:
-    """Run nnctl and see what it takes: of the processor, since a busy machine is no fault of nnctl's."""
+    """Run nnctl and measure what it takes: processor time, so that a busy machine does not count."""
     with Path(stdin).open("rb") as source:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", WATCH, *NNCTL, *map(str, arguments)],

@@ -1,4 +1,4 @@
-"""A mirror of MNIST that serves well, or fails in every way the fault suite has a name for.
+"""A mirror of MNIST that serves well, or fails in every way that the fault suite names.
 
 One server stands for many mirrors: the first part of a path says which, so that hundreds of them cost one port. What a
 mirror does to a request is a script: a generator of bytes to send, seconds to wait, and RESET.
@@ -29,7 +29,7 @@ Step = bytes | float | None
 
 @dataclass(frozen=True)
 class Request:
-    """What a script is given: the name asked for, the right answer, all files, chance, and an address that refuses."""
+    """What a script is given: a file's name and content, all files, a random generator, and an address that refuses."""
 
     name: str
     content: bytes
@@ -54,7 +54,7 @@ class Manner:
         script: what it does to a request.
         reason: a regular expression for what nnctl says about it.
         slow: whether it takes nnctl seconds to give it up.
-        addresses: where it is, one of these by chance.
+        addresses: where it is, one of these at random.
     """
 
     script: Script
@@ -79,7 +79,7 @@ class Mirrors:
         self._numbers = itertools.count()
         self._manners: dict[str, tuple[Script, str]] = {}
         self._servers = (_Server(self, None), _Server(self, _secure()))
-        # bound but not listening: connections are refused, and nobody else can get the port
+        # bound but not listening: connections are refused, and no other process can get the port
         self._closed = socket.socket()
         self._closed.bind(("127.0.0.1", 0))
         sockets = (self._servers[0].socket, self._servers[1].socket, self._closed)

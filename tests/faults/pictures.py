@@ -1,4 +1,4 @@
-"""Pictures made to harm, by hand and by chance."""
+"""Hostile pictures, made by hand and at random."""
 
 from __future__ import annotations
 
@@ -268,15 +268,15 @@ READABLE = {
     "multi-picture format of rubbish.jpg",
     "frames without an end.gif",
 }
-"""What holds a whole picture all the same; a reader that finds it intricate may refuse it nevertheless."""
+"""These hold a complete picture; a reader may read them or refuse them."""
 
 
-# Pictures damaged by chance
+# Pictures damaged at random
 
 
 @cache
 def bases() -> tuple[tuple[str, bytes], ...]:
-    """Good pictures of every kind, with the ends of their names."""
+    """Good pictures of every format, with the ends of their names."""
     dark, colour = seven(), seven(mode="RGB")
     clear = Image.merge("RGBA", [*colour.split(), Image.eval(dark, lambda grey: 255 - grey)])
     frames = {"save_all": True, "append_images": [Image.new("L", (100, 100), shade) for shade in (9, 99)]}
@@ -319,7 +319,7 @@ def repeated(data: bytearray, rng: random.Random) -> None:
 
 
 def numbers(data: bytearray, rng: random.Random) -> None:
-    """Put a number of the kind that sizes and places are where one may be."""
+    """Write a number such as a size or an offset where one may stand."""
     number = rng.choice([0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 4000, 9999])
     form = rng.choice([">I", "<I", ">H", "<H"])
     size = struct.calcsize(form)

@@ -24,7 +24,7 @@ CALLS = (
     ",?open,?creat,?rename,?link,?unlink,?rmdir,?mkdir"  # which newer processors lack
 )
 LOG, LOCK = "metrics.jsonl", ".lock"
-"""Not whole or absent: the log of epochs is appended to, and resuming mends it; the lock holds nothing."""
+"""Not atomic: the log of epochs is appended to, and resuming repairs it; the lock holds nothing."""
 
 _FINISHED = re.compile(r"(?P<call>\w+)\((?P<arguments>.*)\)\s+= (?P<result>\d+)(?:<.*>)?$", re.DOTALL)
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
@@ -191,12 +191,12 @@ class Folder:
 
     def after_cut(self, rng: random.Random) -> dict[str, File | Folder]:
         """Names that a power cut could leave."""
-        kept = self.pending[: rng.randint(0, len(self.pending))]
+        written = self.pending[: rng.randint(0, len(self.pending))]
         if rng.random() < 0.5:
             chance = rng.choice((0.2, 0.5, 0.8))
-            kept = [change for change in self.pending if rng.random() < chance]
+            written = [change for change in self.pending if rng.random() < chance]
         names = self.safe
-        for change in kept:
+        for change in written:
             names = _renamed(names, change)
         return names
 
@@ -215,7 +215,7 @@ def _renamed(names: dict[str, File | Folder], change: dict[str, File | Folder | 
 
 
 def is_final(path: str) -> bool:
-    """Whether a file of this name must be whole: all but temporary files, the log and the lock."""
+    """Whether a file of this name must be complete: all but temporary files, the log and the lock."""
     name = Path(path).name
     return name not in {LOG, LOCK} and not (name.startswith(".nnctl-") and name.endswith(".tmp"))
 

@@ -263,7 +263,7 @@ def started(condition: Condition, arguments: list[str], here: Path) -> subproces
 
 
 def on_terminal(command: list[str], here: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command on a terminal of its own; what that shows is given as standard output."""
+    """Run a command on a new terminal; what that shows is given as standard output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command, cwd=here, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -272,7 +272,7 @@ def on_terminal(command: list[str], here: Path) -> subprocess.CompletedProcess[s
         while select.select([ours], [], [], LIMIT)[0]:
             shown += os.read(ours, 65536)
     except OSError:
-        pass  # as Linux says that nobody holds the other end any more
+        pass  # Linux reports so that the other end is closed
     finally:
         os.close(ours)
         if process.poll() is None:
@@ -298,8 +298,8 @@ def assert_fitting(stderr: str, code: int, says: str, case: str) -> None:
 def assert_masked(here: Path, mask: int, case: str) -> None:
     """Every file that was made has the permissions that the mask leaves it, neither more nor less."""
     for path in here.rglob("*"):
-        wanted = (0o777 if path.is_dir() else 0o666) & ~mask
-        assert path.stat().st_mode & 0o777 == wanted, f"{path}: {case}"
+        expected = (0o777 if path.is_dir() else 0o666) & ~mask
+        assert path.stat().st_mode & 0o777 == expected, f"{path}: {case}"
 
 
 @pytest.mark.parametrize(("setting", "coloured"), [("", True), ("NO_COLOR=1", False), ("TERM=dumb", False)])

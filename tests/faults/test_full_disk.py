@@ -1,4 +1,4 @@
-"""Places that take no more: a full disk, a limit on files, a read-only folder, a read-only disk.
+"""Places that refuse to be written to: a full disk, a limit on files, a read-only folder, a read-only disk.
 
 Each command says so in one line with a hint, leaves what was there before, and goes on once it can.
 """
@@ -295,23 +295,23 @@ def filled(place: Path) -> dict[str, bytes]:
 def test_commands_report_a_refused_write_lose_nothing_and_go_on_later(
     task_name: str, place_name: str, given: Given, tmp_path: Path
 ) -> None:
-    task, (kind, reason) = TASKS[task_name], PLACES[place_name]
+    task, (refusing_place, reason) = TASKS[task_name], PLACES[place_name]
     folder = tmp_path / "place"
     folder.mkdir()
-    with kind(folder) as place:
+    with refusing_place(folder) as place:
         task.prepare(place.seen, given)
         before = filled(place.seen)
         arguments = task.arguments(place.path, given)
         with place.refusing(task) as words:
             refused = place.run(arguments, words)
             after = filled(place.seen)
-            (kept,) = digests(place.seen / "run")
+            (saved,) = digests(place.seen / "run")
         assert re.fullmatch(rf"nnctl: error: .+: {reason}\nhint: .+\n", refused.stderr), refused.stderr
         assert (refused.returncode, refused.stdout) == (6, "")
         assert not [path for path in after if Path(path).name.startswith(".nnctl-")]
-        if task_name == "train":  # as long as there is room it does save
-            assert {"best.npz", "last.npz"} < kept.keys()
-            assert set(kept.values()) <= given.digests
+        if task_name == "train":  # as long as there is space it does save
+            assert {"best.npz", "last.npz"} < saved.keys()
+            assert set(saved.values()) <= given.digests
         else:
             assert after == before
         again = place.run(arguments)

@@ -1,6 +1,6 @@
-"""Configurations made to harm: each is accepted or refused by file and place, within 2 s and 200 MB.
+"""Hostile configurations: each is accepted or refused by file and place, within 2 s and 200 MB.
 
-Code 0 is for what a configuration may hold, 2 for all else. Text of any kind gives a Config or a ConfigError.
+Code 0 is for what a configuration may hold, 2 for all else. Any text gives a Config or a ConfigError.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_odd_files_and_names_are_refused_in_one_line(name: str, tmp_path: Path) 
 
 
 def told_apart(outcome: Outcome, files: list[Path]) -> set[str]:
-    """The names of the refused ones; each file is either valid or refused, and told so by its name."""
+    """The names of the refused ones; each file is either valid or refused, and is named as such."""
     assert "Traceback" not in outcome.err, outcome.err
     valid = {line.removesuffix(": ok") for line in outcome.out}
     refused = {file.name for file in files if re.search(rf"(^|[ ']){re.escape(file.name)}['\\:]", outcome.err, re.M)}
@@ -126,14 +126,14 @@ def accepted_or_refused(file: Path) -> None:
     try:
         resolved = config.load(file, environ={})
     except ConfigError as error:
-        told = error
+        refusal = error
     else:
         assert isinstance(resolved.config, config.Config)
         assert config.from_mapping(config.to_mapping(resolved.config)) == resolved.config
         return
-    assert file.name in told.message
-    assert told.hint
-    assert "\n" not in told.hint
+    assert file.name in refusal.message
+    assert refusal.hint
+    assert "\n" not in refusal.hint
 
 
 @settings(max_examples=amount(200, 20_000))

@@ -42,7 +42,7 @@ COMMANDS = (
 )
 
 
-def told(data: Path, expected: set[str], case: object, *, commands: int = len(COMMANDS)) -> None:
+def assert_named(data: Path, expected: set[str], case: object, *, commands: int = len(COMMANDS)) -> None:
     """Each of the commands refuses the data folder, names these files and leaves nothing behind."""
     for command in COMMANDS[:commands]:
         outcome = measured(*command, "--data-dir", data.name, cwd=data.parent)
@@ -126,7 +126,7 @@ def data(tmp_path: Path) -> Path:
 def test_hostile_file_is_refused_by_its_name(name: str, data: Path) -> None:
     for place in ("mnist/train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"):
         HOSTILE[name](data / place)
-    told(data, {"mnist/train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"}, name)
+    assert_named(data, {"mnist/train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"}, name)
 
 
 @on_linux
@@ -142,7 +142,12 @@ def test_data_folder_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> 
 @on_linux
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("n" * 300, 6), ("two\nlines", 3), ("\x1b[31m", 3), ("not UTF-8 \udcff", 2)],  # no key can hold the last one
+    [
+        ("n" * 300, 6),
+        ("two\nlines", 3),
+        ("\x1b[31m", 3),
+        ("not UTF-8 \udcff", 2),
+    ],  # no configuration key can hold the last one
     ids=["too long", "two lines", "red", "not UTF-8"],
 )
 def test_data_folder_of_an_odd_name_is_refused_in_one_message(name: str, code: int, tmp_path: Path) -> None:
@@ -151,7 +156,7 @@ def test_data_folder_of_an_odd_name_is_refused_in_one_message(name: str, code: i
     assert_refused(outcome, code, ascii(name))
 
 
-# Files damaged by chance
+# Files damaged at random
 
 
 @cache
@@ -198,7 +203,7 @@ def mutant(seed: int, source: tuple[bytes, ...]) -> bytes:
 def test_damaged_files_are_refused_by_their_names(first: int, data: Path) -> None:
     for seed, place in enumerate(PLACES, start=first):
         (data / place).write_bytes(mutant(seed, bases()))
-    told(data, set(PLACES), f"seeds from {first}")
+    assert_named(data, set(PLACES), f"seeds from {first}")
     assert len(list(data.rglob("*ubyte*"))) == len(PLACES)
 
 
@@ -214,10 +219,10 @@ def test_damaged_file_among_real_ones_is_refused_by_its_name(name: str, mnist_fi
     content = originals[name].read_bytes()
     for seed in range(amount(2, 50)):
         (data / place).write_bytes(mutant(seed, (content,)))
-        told(data, {place}, f"{name}, seed {seed}", commands=amount(2, 3))
+        assert_named(data, {place}, f"{name}, seed {seed}", commands=amount(2, 3))
     for other in [each for each in FILES if each != name][: amount(1, 3)]:
         shutil.copy(originals[other], data / place)
-        told(data, {place}, f"{name} is {other}", commands=amount(1, 3))
+        assert_named(data, {place}, f"{name} is {other}", commands=amount(1, 3))
         outcome = measured(*COMMANDS[1], "--data-dir", data.name, cwd=data.parent)
         assert f"holds {other} of MNIST" in outcome.err, outcome.err
     shutil.copy(originals[name], data / place)
@@ -238,14 +243,14 @@ def test_parse_turns_any_bytes_into_an_array_or_an_error(head: bytes, tail: byte
     try:
         values = idx.parse(memoryview(content) if view else content, "that/file")
     except DataError as error:
-        told_so = (error.message, error.hint)
+        message, hint = error.message, error.hint
     else:
         assert idx.encode(values) == content
         assert values.shape in ((len(content) - 8,), (values.shape[0], 28, 28))
         return
-    assert told_so[0].startswith("that/file ")
-    assert "\n" not in told_so[0]
-    assert told_so[1]
+    assert message.startswith("that/file ")
+    assert "\n" not in message
+    assert hint
 
 
 @settings(max_examples=amount(100, 5000))

@@ -1,4 +1,4 @@
-"""Pictures made to harm: each is read or refused in one line, by exit code 0 or 5, within 2 s and 200 MB."""
+"""Hostile pictures: each is read or refused in one line, by exit code 0 or 5, within 2 s and 200 MB."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predicted(outcome: Outcome, case: str, *, may_be_read: bool) -> None:
-    """Either a digit or an error, told to programs and to people."""
+    """Either a digit or an error, in JSON and in words."""
     assert_in_bounds(outcome, case)
     assert len(outcome.out) == 1, f"{case}: {outcome}"
     answer = json.loads(outcome.out[0])

@@ -40,7 +40,7 @@ RESUMED = [*itertools.product(range(len(RECIPES)), PLACES)]
 
 
 class Watched:
-    """`nnctl train` with its bar on a terminal of its own, so that each step is seen as soon as it is done.
+    """`nnctl train` with its bar on a new terminal, so that each step is seen as soon as it is done.
 
     Attributes:
         process: the training.
@@ -77,7 +77,7 @@ class Watched:
             return False
         try:
             piece = os.read(self._terminal, 2**16)
-        except OSError:  # Linux's way to say that nobody writes any more
+        except OSError:  # Linux reports so that the other end is closed
             return False
         self.written += piece
         if shown := re.findall(rb"\| (\d+)/\d+ \[", self.written[-len(piece) - 80 :]):

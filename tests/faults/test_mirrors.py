@@ -87,7 +87,7 @@ def wrong_files(folder: Path) -> list[str]:
     ]
 
 
-def assert_whole(folder: Path) -> None:
+def assert_complete(folder: Path) -> None:
     """The four published files, and no temporary ones."""
     assert {path.name for path in folder.iterdir()} - {".lock"} >= set(PACKED)
     assert wrong_files(folder) == []
@@ -118,16 +118,16 @@ def at_once(work: Callable[..., None], cases: Iterable[tuple[object, ...]], thre
 # 1. mirrors that fail
 
 
-def assert_survived(mirrors: Mirrors, folder: Path, kinds: list[str], wanted: list[str], seed: int) -> None:
+def assert_survived(mirrors: Mirrors, folder: Path, kinds: list[str], missing: list[str], seed: int) -> None:
     """Faulty mirrors alone leave nothing but an error that names them; before a good one they change nothing."""
     cache = folder / "d" / "mnist"
     cache.mkdir(parents=True)
-    there = sorted(set(PACKED) - set(wanted))
+    there = sorted(set(PACKED) - set(missing))
     for name in there:
         (cache / name).write_bytes(mirrors.files[name])
 
     def faulty(kinds: list[str]) -> dict[str, str]:
-        return {kind: mirrors.url(FAULTS[kind], f"{kind} {wanted} {seed}") for kind in kinds}
+        return {kind: mirrors.url(FAULTS[kind], f"{kind} {missing} {seed}") for kind in kinds}
 
     bad = faulty(kinds)
     done = run(*fetching(bad.values()), cwd=folder, mirrors=mirrors)
@@ -143,7 +143,7 @@ def assert_survived(mirrors: Mirrors, folder: Path, kinds: list[str], wanted: li
     bad = faulty([kind for kind in kinds if FULL or kind in FAST])
     done = run(*fetching([*bad.values(), mirrors.url(GOOD)]), cwd=folder, mirrors=mirrors)
     assert (done.returncode, done.stderr) == (0, "")
-    assert_whole(cache)
+    assert_complete(cache)
     assert_bounded(mirrors, bad)
     shutil.rmtree(folder)
 
@@ -168,9 +168,9 @@ def test_faulty_mirrors_lead_to_the_next_or_to_an_error_that_names_them(
     """Quick: all but the slow kinds (and one of these) in one fetch. Full: each kind with each file by five seeds."""
     numbers = itertools.count()
 
-    def work(wanted: list[str], seed: int) -> None:
-        with case(kinds, wanted, f"seed {seed}"):
-            assert_survived(mirrors, tmp_path / str(next(numbers)), kinds, wanted, seed)
+    def work(missing: list[str], seed: int) -> None:
+        with case(kinds, missing, f"seed {seed}"):
+            assert_survived(mirrors, tmp_path / str(next(numbers)), kinds, missing, seed)
 
     cases = itertools.product([[name] for name in PACKED], range(5)) if FULL else [(PACKED, 0)]
     at_once(work, cases, threads=20 if FAULTS[kinds[0]].slow else 4)
@@ -187,7 +187,7 @@ def test_mutated_headers_are_no_more_than_a_faulty_mirror(mirrors: Mirrors, tmp_
             assert [path.name for path in (tmp_path / "d" / "mnist").iterdir()] == [".lock"]
 
 
-@pytest.mark.skipif(not FULL, reason="takes three minutes: no mirror was slow for all of them; FAULTS=full tries one")
+@pytest.mark.skipif(not FULL, reason="takes three minutes: no mirror was slow for that long; FAULTS=full tries one")
 def test_mirror_that_is_hardly_fast_enough_is_given_up_within_three_minutes(mirrors: Mirrors, tmp_path: Path) -> None:
     crawling = mirrors.url(Manner(paced(54_000), ""))
     done = run(*fetching([crawling]), cwd=tmp_path, mirrors=mirrors)
@@ -207,7 +207,7 @@ def test_bytes_around_a_file_are_bounded_too(kind: str, mirrors: Mirrors, tmp_pa
     assert_bounded(mirrors, bad)
 
 
-@pytest.mark.skipif(not FULL, reason="needs FAULTS=full, as it takes 6 s: no mirror promised an answer for ever")
+@pytest.mark.skipif(not FULL, reason="needs FAULTS=full, as it takes 6 s: no mirror promised an answer without end")
 def test_mirror_that_promises_an_answer_without_end_is_left(mirrors: Mirrors, tmp_path: Path) -> None:
     bad, good = mirrors.url(PROMISING), mirrors.url(GOOD)
     done = run(*fetching([bad, good]), cwd=tmp_path, mirrors=mirrors)
@@ -287,10 +287,10 @@ DAMAGES += ["a pipe", "a loop"] if sys.platform != "win32" else []
 LAYOUTS = {"packed": (".gz",), "unpacked": ("",), "both": ("", ".gz"), "packed alone": (".gz",)}
 
 
-def assert_mended(
+def assert_repaired(
     mirrors: Mirrors, folder: Path, pristine: Path, spoilt: dict[str, tuple[str, str]], expected: object
 ) -> None:
-    """Damage files of a cache (name -> damage, layout), and see nnctl refuse them, mend them, use the good copies."""
+    """Damage files of a cache (name -> damage, layout), and see nnctl refuse them, repair them, use the good copies."""
     rng = random.Random(str(spoilt))
     cache = folder / "d" / "mnist"
     shutil.copytree(pristine, cache, copy_function=os.link)
@@ -317,15 +317,15 @@ def assert_mended(
         assert learnt(done) == expected
 
     good = mirrors.url(GOOD)
-    mend = rng.choice([fetching([]), TRAIN])
-    done = run(*mend, cwd=folder, mirrors=mirrors, NNCTL_MIRRORS=good)
+    repair = rng.choice([fetching([]), TRAIN])
+    done = run(*repair, cwd=folder, mirrors=mirrors, NNCTL_MIRRORS=good)
     folders = [path for path in lost if path.suffix == ".gz" and path.is_dir()]
-    if folders:  # nothing that may hold somebody's files is removed
+    if folders:  # no folder is removed, as it may hold a user's files
         assert_spoken(done, 6)
         assert any(str(path.relative_to(folder)) in done.stderr for path in folders)
         for path in folders:
             path.rmdir()
-        done = run(*mend, cwd=folder, mirrors=mirrors, NNCTL_MIRRORS=good)
+        done = run(*repair, cwd=folder, mirrors=mirrors, NNCTL_MIRRORS=good)
     assert done.returncode == 0, done.stderr
     assert learnt(run(*TRAIN, "--offline", cwd=folder, mirrors=mirrors)) == expected
     done = run("data", "verify", "--data-dir=d", cwd=folder, mirrors=mirrors)
@@ -352,7 +352,7 @@ def test_damaged_caches_are_named_and_repaired_and_never_used(
 
     def work(spoilt: dict[str, tuple[str, str]]) -> None:
         with case(spoilt):
-            assert_mended(mirrors, tmp_path / str(next(numbers)), pristine, spoilt, expected)
+            assert_repaired(mirrors, tmp_path / str(next(numbers)), pristine, spoilt, expected)
 
     at_once(work, [(spoilt,) for spoilt in (alone if FULL else quick_spoilt())], threads=4)
     assert wrong_files(pristine) == []
@@ -388,10 +388,10 @@ def test_killed_fetch_leaves_a_cache_that_the_next_one_completes(
             assert wrong_files(cache) == []
             assert not forced or {path.name for path in cache.iterdir()} >= set(PACKED)
             left += len(temporary_files(cache))
-            # without --force a whole cache is left alone, and not swept either
+            # without --force a complete cache is left alone, and not swept either
             done = run(*fetching([good], *["--force"] * forced), cwd=tmp_path, mirrors=mirrors)
             assert (done.returncode, done.stderr) == (0, "")
-            assert_whole(cache)
+            assert_complete(cache)
     assert left  # else the sweep was not tried
 
 
@@ -409,7 +409,7 @@ def test_fetchers_at_once_share_one_download(mirrors: Mirrors, tmp_path: Path) -
                 stack.callback(fetcher.kill)
             ends = [(*fetcher.communicate(timeout=BOUND), fetcher.returncode) for fetcher in fetchers]
             assert [(code, err) for _, err, code in ends] == [(0, "")] * 8
-            assert_whole(folder / "d" / "mnist")
+            assert_complete(folder / "d" / "mnist")
             asked = {name: times for (mirror, name), times in mirrors.asked.items() if mirror == label(steady)}
             assert asked == dict.fromkeys(PACKED, 1)
         shutil.rmtree(folder)

@@ -56,7 +56,7 @@ class Recording:
 
 
 def record(folder: Path, *arguments: object, whole: bool = False, **variables: str) -> Recording:
-    """Run nnctl in a folder under strace; with `whole`, the bytes that it writes are kept too."""
+    """Run nnctl in a folder under strace; with `whole`, the bytes that it writes are recorded too."""
     folder = folder.resolve()
     before = contents(folder)
     done = straced(
@@ -77,7 +77,7 @@ def record(folder: Path, *arguments: object, whole: bool = False, **variables: s
 
 @pytest.fixture(scope="module")
 def train_options(drawn_dir: Path) -> tuple[object, ...]:
-    """A small training that saves often, keeps three checkpoints, and removes older ones."""
+    """A small training that saves often, retains three checkpoints, and removes older ones."""
     return ("train", *SMALL, f"--set=train.keep={KEEP}", "--data-dir", drawn_dir, "--run-dir", RUN)
 
 
@@ -124,9 +124,9 @@ def broken_rules(recording: Recording) -> list[str]:
     return broken + [f"at the end: {name} is not synced" for name in unsynced_names(disk)]
 
 
-def names_of(disk: Disk, wanted: object) -> list[str]:
+def names_of(disk: Disk, file: object) -> list[str]:
     """All names that a file has now."""
-    return [name for folder in disk.folders().values() for name, node in folder.names.items() if node is wanted]
+    return [name for folder in disk.folders().values() for name, node in folder.names.items() if node is file]
 
 
 def unsynced_names(disk: Disk) -> list[str]:
@@ -141,7 +141,7 @@ def unsynced_names(disk: Disk) -> list[str]:
 
 
 def broken_promises(disk: Disk, left: Tree) -> list[str]:
-    """What a power cut left that is neither what was promised, nor anything newer that is whole."""
+    """What a power cut left that is neither what was promised, nor anything newer that is complete."""
     broken = []
     for folder, promised in disk.folders().items():
         for name, nodes in promised.owed().items():
@@ -275,8 +275,8 @@ def test_checkpoint_verify_accepts_what_was_saved_and_refuses_what_is_torn(train
     files = {data: tmp_path / f"{hashlib.sha256(data).hexdigest()}.npz" for data in (*saved, *left)}
     for data, path in files.items():
         path.write_bytes(data)
-    told = verified(list(files.values()))
-    digests = {data: told[path] for data, path in files.items()}
+    found = verified(list(files.values()))
+    digests = {data: found[path] for data, path in files.items()}
     assert [left.get(data, "saved") for data in saved if digests[data] is None] == []
     known = {digests[data] for data in saved}
     assert [left[data] for data in left if digests[data] is not None and digests[data] not in known] == []

@@ -1,4 +1,4 @@
-"""Trainings that run away, numbers at the edge of what floats hold, and a training so long that any leak would show."""
+"""Trainings that diverge, numbers near the largest floats, and a training so long that any leak would show."""
 
 from __future__ import annotations
 
@@ -114,38 +114,38 @@ def test_sigmoid_of_huge_inputs_is_zero_or_one_and_flat(dtype: type[np.floating]
 
 @EVERY_TYPE
 @pytest.mark.usefixtures("strict")
-@pytest.mark.parametrize("score", LARGE)
-@pytest.mark.parametrize("right", [3, 5])
-def test_cross_entropy_of_huge_logits_is_finite(dtype: type[np.floating], score: float, right: int) -> None:
-    criterion, labels = SoftmaxCrossEntropy(), np.array([right])
+@pytest.mark.parametrize("logit", LARGE)
+@pytest.mark.parametrize("label", [3, 5])
+def test_cross_entropy_of_huge_logits_is_finite(dtype: type[np.floating], logit: float, label: int) -> None:
+    criterion, labels = SoftmaxCrossEntropy(), np.array([label])
     alone = np.zeros((1, 10), dtype)
-    alone[0, 3] = score
-    probabilities = np.eye(10)[[3]] if score > 0 else (1 - np.eye(10)[[3]]) / 9
-    expected = {(True, 3): 0, (True, 5): score, (False, 3): np.log(9) - score, (False, 5): np.log(9)}[score > 0, right]
-    for logits, wanted, wanted_loss in (
-        (alone, probabilities, expected),
-        (np.full((1, 10), score, dtype), np.full((1, 10), 0.1), np.log(10)),
+    alone[0, 3] = logit
+    probabilities = np.eye(10)[[3]] if logit > 0 else (1 - np.eye(10)[[3]]) / 9
+    its_loss = {(True, 3): 0, (True, 5): logit, (False, 3): np.log(9) - logit, (False, 5): np.log(9)}[logit > 0, label]
+    for logits, expected_probs, expected_loss in (
+        (alone, probabilities, its_loss),
+        (np.full((1, 10), logit, dtype), np.full((1, 10), 0.1), np.log(10)),
     ):
         loss, probs = criterion.forward(logits, labels)
-        assert loss == pytest.approx(wanted_loss, rel=1e-6)
-        np.testing.assert_allclose(probs, wanted, rtol=1e-6)
+        assert loss == pytest.approx(expected_loss, rel=1e-6)
+        np.testing.assert_allclose(probs, expected_probs, rtol=1e-6)
         gradient = criterion.backward(probs, labels)
-        np.testing.assert_allclose(gradient, wanted - np.eye(10)[[right]], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(gradient, expected_probs - np.eye(10)[[label]], rtol=1e-6, atol=1e-7)
 
 
 @EVERY_TYPE
 @pytest.mark.parametrize("size", [1e4, 3e38])
-@pytest.mark.parametrize("right", [0, 1])
+@pytest.mark.parametrize("label", [0, 1])
 def test_cross_entropy_of_logits_at_both_ends_has_finite_probabilities_and_gradient(
-    dtype: type[np.floating], size: float, right: int
+    dtype: type[np.floating], size: float, label: int
 ) -> None:
-    logits, labels = np.array([[size, -size]], dtype), np.array([right])
+    logits, labels = np.array([[size, -size]], dtype), np.array([label])
     too_far = dtype is np.float32 and size > 1e38  # the distance of the two is no float32, and so no loss
     with np.errstate(over="ignore" if too_far else "raise", divide="raise", invalid="raise", under="ignore"):
         loss, probs = SoftmaxCrossEntropy().forward(logits, labels)
         gradient = SoftmaxCrossEntropy().backward(probs, labels)
-    assert loss == (0 if right == 0 else np.inf if too_far else pytest.approx(2 * size, rel=1e-6))
-    np.testing.assert_array_equal(gradient, [[0, 0]] if right == 0 else [[1, -1]])
+    assert loss == (0 if label == 0 else np.inf if too_far else pytest.approx(2 * size, rel=1e-6))
+    np.testing.assert_array_equal(gradient, [[0, 0]] if label == 0 else [[1, -1]])
 
 
 # Endurance

@@ -1,4 +1,4 @@
-"""Saving, stopped or refused at an exact system call: what was kept stays whole, and training goes on from there.
+"""Saving, stopped or refused at an exact system call: what was saved stays intact, and training goes on from there.
 
 A traced run tells every call that touches the run directory, in order, and so what must lie there before each of them:
 nothing less, and nothing else.
@@ -47,7 +47,7 @@ class Call:
     Attributes:
         name: of the call.
         number: among all calls of that name that the process makes, from 1; strace calls it `when`.
-        paths: what it is about; temporary files are all called TEMPORARY.
+        paths: what it names; temporary files are all called TEMPORARY.
         flags: of openat.
         in_vain: whether it fails even undisturbed: what it is to create is there already.
     """
@@ -64,7 +64,7 @@ class Call:
         return self.name if self.name == "openat" else self.name.removesuffix("at")
 
     @property
-    def about(self) -> tuple[str, int, tuple[str, ...]]:
+    def identity(self) -> tuple[str, int, tuple[str, ...]]:
         """What is the same when it is made again."""
         return self.name, self.number, self.paths
 
@@ -150,8 +150,10 @@ class Fault:
         if self.inject.startswith("error"):
             options.append("--seccomp-bpf")  # twice as fast, but no signal can be injected so
         done = traced(self.folder, self.data, options)
-        reached = [call.about for call in calls(self.folder)[: self.index + 1]]
-        assert reached == [call.about for call in self.scene.calls[: self.index + 1]], f"{self.inject} at {self.call}"
+        reached = [call.identity for call in calls(self.folder)[: self.index + 1]]
+        assert reached == [call.identity for call in self.scene.calls[: self.index + 1]], (
+            f"{self.inject} at {self.call}"
+        )
         injected = "(INJECTED)" in (self.folder / "cwd" / "trace").read_text(errors="replace")
         assert injected == self.inject.startswith("error"), f"{self.inject} at {self.call}"
         return done
@@ -228,17 +230,17 @@ def history(run: Path) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def new_run(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """A run from its beginning: one traced, and one that keeps every checkpoint to know their digests."""
+    """A run from its beginning: one traced, and one that retains every checkpoint to know their digests."""
     every, folder = tmp_path_factory.mktemp("every"), tmp_path_factory.mktemp("new")
     places = (f"--run-dir={every / 'run'}", f"--data-dir={drawn_dir}")
     done = run_nnctl(*TRAIN, *places, "--set=train.keep=9", cwd=every, **ONE_THREAD)
     assert done.returncode == 0, done.stderr
     done = traced(folder, drawn_dir)
     assert done.returncode == 0, done.stderr
-    final, kept = digests(folder / "run", every / "run")
+    final, retained = digests(folder / "run", every / "run")
     assert sorted(final) == ["best.npz", "last.npz", "step-000000012.npz", "step-000000018.npz"]
-    steps = tuple(kept[name] for name in sorted(kept) if name.startswith("step-"))
-    return Scene(folder / "none", {}, calls(folder), (*steps, kept["last.npz"]), 0, final, history(folder / "run"))
+    steps = tuple(retained[name] for name in sorted(retained) if name.startswith("step-"))
+    return Scene(folder / "none", {}, calls(folder), (*steps, retained["last.npz"]), 0, final, history(folder / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +268,7 @@ def scenes(new_run: Scene, resumed_run: Scene) -> list[tuple[Scene, int]]:
 
 
 def drawn(points: Sequence[tuple[Scene, int]], count: int) -> list[tuple[Scene, int]]:
-    """So many of the calls by chance, and as many of one kind as of another as far as there are."""
+    """So many of the calls at random, and as many of one name as of another as far as there are."""
     seen: Counter[tuple[str, str]] = Counter()
     ranked: list[tuple[int, int, Scene, int]] = []
     for scene, index in random.Random(SEED).sample(points, len(points)):

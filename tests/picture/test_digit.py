@@ -1,4 +1,4 @@
-"""A picture is read as a digit whatever its format, ground and light; what is no single digit is refused."""
+"""A picture is read as a digit whatever its format, ground and light; a picture of no single digit is refused."""
 
 import struct
 import zlib
@@ -45,7 +45,7 @@ def likeness(one: Pixels, other: Pixels) -> float:
 
 @pytest.fixture(scope="module")
 def sample() -> Pixels:
-    """A digit that fulfils what MNIST's own fulfil."""
+    """A digit that is framed as MNIST frames its digits."""
     return read_digit(encoded(drawn()), "digit.png")
 
 
@@ -197,7 +197,7 @@ def test_read_digit_preserves_the_label_of_twenty_mnist_digits_in_every_encoding
 ) -> None:
     mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
     images, labels = mnist.test.images[:500], mnist.test.labels[:500]
-    # not on the brink of being read as another: they keep their label when they are moved by a pixel as well
+    # none that is almost read as another: moved by a pixel, they still have their label
     moves = [(0, 1), (-1, 1), (1, 1), (-1, 2), (1, 2)]  # shift, axis
     right = np.all([default_model(np.roll(images, *move)) == labels for move in moves], axis=0)
     twenty = np.concatenate([np.flatnonzero(right & (labels == digit))[:2] for digit in range(10)])

@@ -40,7 +40,7 @@ def gif_comment(*blocks: bytes) -> bytes:
 
 
 def webp_chunks(*bodies: bytes) -> bytes:
-    """A drawn WebP with chunks of no known kind before its pixels."""
+    """A drawn WebP with chunks of an unknown type before its pixels."""
     data = encoded(seven(200), "WEBP")
     header = b"VP8X" + struct.pack("<IB3x", 10, 0) + (199).to_bytes(3, "little") * 2
     body = header + b"".join(b"abcd" + struct.pack("<I", len(body)) + body for body in bodies) + data[12:]

@@ -1,4 +1,4 @@
-"""Durable writes: a file is whole or absent, and what was there before survives every failure."""
+"""Durable writes are atomic: a file is complete or not there, and the old one survives every failure."""
 
 import errno
 import os
@@ -188,7 +188,7 @@ def test_write_atomic_reports_a_folder_in_the_place_of_the_file(tmp_path):
 
 @posix
 def test_write_atomic_replaces_no_device(monkeypatch, tmp_path):
-    monkeypatch.setattr(Path, "open", failing(errno.EIO))  # lest a mistake replaces this machine's own
+    monkeypatch.setattr(Path, "open", failing(errno.EIO))  # so that an error here cannot replace this machine's device
     (tmp_path / "link").symlink_to("/dev/null")
     with pytest.raises(StorageError, match="cannot write /dev/null: it is a device"):
         durable.write_atomic(tmp_path / "link", b"new")
@@ -197,9 +197,9 @@ def test_write_atomic_replaces_no_device(monkeypatch, tmp_path):
 def test_link_stays_with_the_file_though_the_first_name_is_a_link(tmp_path):
     (tmp_path / "far").write_bytes(b"old")
     (tmp_path / "last").symlink_to(tmp_path / "far")
-    durable.link(tmp_path / "last", tmp_path / "kept")
+    durable.link(tmp_path / "last", tmp_path / "second")
     durable.write_atomic(tmp_path / "last", b"new")
-    assert (tmp_path / "kept").read_bytes() == b"old"
+    assert (tmp_path / "second").read_bytes() == b"old"
 
 
 @posix

@@ -1,4 +1,4 @@
-"""Take checkpoints apart and put others together, with every sum right: what somebody could do who knows the format."""
+"""Take checkpoints apart and forge others with every hash right, as anybody who knows the format could."""
 
 import hashlib
 import io
@@ -49,14 +49,14 @@ def npy_of_text(text: bytes) -> bytes:
 
 
 def signed_text(meta: dict[str, Any]) -> bytes:
-    """JSON whose own SHA-256 is right, whatever it says."""
+    """JSON with the right SHA-256 of itself, whatever it says."""
     meta = {key: value for key, value in meta.items() if key != "sha256"}
     canonical = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
     return json.dumps(meta | {"sha256": hashlib.sha256(canonical).hexdigest()}, separators=(",", ":")).encode()
 
 
 def signed(meta: dict[str, Any]) -> bytes:
-    """A meta member whose own SHA-256 is right."""
+    """A meta member with the right SHA-256 of itself."""
     return npy_of_text(signed_text(meta))
 
 
@@ -67,7 +67,7 @@ def described(array: Array) -> dict[str, Any]:
 
 
 def forged(data: bytes, new: Mapping[str, Array] | None = None, /, **changes: Any) -> bytes:
-    """A checkpoint with other arrays, or other entries of meta, and every sum and CRC right."""
+    """A checkpoint with other arrays, or other entries of meta, and every hash and CRC right."""
     members, meta = members_of(data), read_meta(data) | changes
     for name, array in (new or {}).items():
         members[f"{name}.npy"] = npy(array)

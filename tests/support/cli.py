@@ -1,4 +1,4 @@
-"""Run nnctl within the test's own process, for speed, and list its commands."""
+"""Run nnctl within the process of the test, for speed, and list its commands."""
 
 import contextlib
 import io

@@ -25,7 +25,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     """The folder of this name, for reading only: the first of the processes that run tests makes it for all of them."""
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # of one process alone is only what lies below
+        root = root.parent  # what lies below belongs to one process
     with FileLock(root / f"{name}.lock"):
         if not (root / name).exists():
             draft = root / f"{name}.draft"

@@ -49,7 +49,7 @@ def _with_pen(digit: NDArray[np.uint8], pen: float) -> Image.Image:
     large = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
     strokes = np.asarray(large) > 110
     depth = _depth(strokes)
-    # ridge pixels are as deep as any neighbour; their depth is half the stroke's own width
+    # ridge pixels are as deep as any neighbour; their depth is half the width of the stroke
     ridge = strokes & (depth >= np.asarray(Image.fromarray(depth).filter(ImageFilter.MaxFilter(5))))
     own_width = 2 * float(np.median(depth[ridge])) / ENLARGED if ridge.any() else pen
     change = (pen - own_width) / 2 * ENLARGED
@@ -61,17 +61,17 @@ def _with_pen(digit: NDArray[np.uint8], pen: float) -> Image.Image:
 
 
 def _depth(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """How many pixels each pixel of the mask lies from its outside; octagonal, by alternating two kinds of erosion."""
+    """How many pixels each pixel of the mask lies from its outside; octagonal, by alternating two forms of erosion."""
     depth = np.zeros(mask.shape, np.uint8)
     left = np.pad(mask, 1, constant_values=True)  # the edge of the picture is not an outside
     inner = left[1:-1, 1:-1]
     for step in range(100):
         depth += inner
-        kept = inner & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
+        eroded = inner & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
         if step % 2:
-            kept &= left[:-2, :-2] & left[:-2, 2:] & left[2:, :-2] & left[2:, 2:]
-        inner[...] = kept
-        if not kept.any():
+            eroded &= left[:-2, :-2] & left[:-2, 2:] & left[2:, :-2] & left[2:, 2:]
+        inner[...] = eroded
+        if not eroded.any():
             break
     return depth
 

@@ -1,4 +1,4 @@
-"""Run nnctl the way users do: in a process of its own."""
+"""Run nnctl the way users do: in a separate process."""
 
 import os
 import subprocess

@@ -41,7 +41,7 @@ def network_of(
 
 
 class Centre(Layer):
-    """Subtract the running mean of the images seen while training: a layer that keeps state and learns no parameter."""
+    """Subtract the running mean of the images seen while training: a layer with state and without parameters."""
 
     mean: Array
 
