@@ -248,16 +248,16 @@ def test_measure_takes_full_batches_only(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 EXPECTED = {
-    "plain": "data, forward flatten, forward hidden1, forward relu1, forward output, loss, loss gradient, "
-    "backward output params, backward output inputs, backward relu1, backward hidden1 params, optimizer, accuracy",
-    "no hidden layer": "data, forward flatten, forward output, loss, loss gradient, backward output params, "
-    "optimizer, accuracy",
+    "plain": "data, forward flatten, forward hidden1, forward relu1, forward output, loss, accuracy, loss gradient, "
+    "backward output params, backward output inputs, backward relu1, backward hidden1 params, optimizer",
+    "no hidden layer": "data, forward flatten, forward output, loss, accuracy, loss gradient, backward output params, "
+    "optimizer",
     "squared error": "data, forward flatten, forward hidden1, forward sigmoid1, forward dropout1, forward output, "
-    "loss, loss gradient, backward output params, backward output inputs, backward dropout1, "
-    "backward sigmoid1, backward hidden1 params, optimizer, accuracy",
+    "loss, accuracy, loss gradient, backward output params, backward output inputs, backward dropout1, "
+    "backward sigmoid1, backward hidden1 params, optimizer",
     "affine": "data, augmentation, forward flatten, forward hidden1, forward relu1, forward output, loss, "
-    "loss gradient, backward output params, backward output inputs, backward relu1, backward hidden1 params, "
-    "optimizer, accuracy",
+    "accuracy, loss gradient, backward output params, backward output inputs, backward relu1, backward hidden1 params, "
+    "optimizer",
 }
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,51 @@ def test_set_by_user_looks_at_the_variable_of_every_blas(monkeypatch, variable):
     assert not blas.set_by_user()
     monkeypatch.setenv(variable, "2")
     assert blas.set_by_user()
+
+
+# How many processors are idle
+
+
+def ticks(*idle: int, total: int = 1000) -> str:
+    """What /proc/stat says of processors that have been idle so long of all their time."""
+    lines = [f"cpu{n} {total - each} 0 0 {each} 0 0 0 0 5 5" for n, each in enumerate(idle)]
+    return "\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *lines, "intr 3", ""])
+
+
+@pytest.mark.parametrize(
+    ("idle", "free"),
+    [
+        ((10, 10), 2),  # of ten ticks each
+        ((10, 0), 1),
+        ((5, 5), 1),  # one busy process that moves from one to the other
+        ((9, 8), 1),
+        ((10, 8), 2),
+        ((0, 0), 1),
+        ((10, 10, 10, 3), 3),
+    ],
+)
+def test_idle_processors_are_those_that_have_nothing_to_do_while_they_are_watched(monkeypatch, idle, free):
+    texts = [ticks(*[500] * len(idle)), ticks(*[500 + each for each in idle], total=1010)]
+    monkeypatch.setattr(Path, "read_text", lambda *_: texts.pop(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(len(idle))), raising=False)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert blas.idle_processors() == free
+
+
+def test_idle_processors_are_those_that_the_process_may_run_on(monkeypatch):
+    texts = [ticks(500, 500, 500, 500), ticks(510, 510, 510, 510, total=1010)]
+    monkeypatch.setattr(Path, "read_text", lambda *_: texts.pop(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3}, raising=False)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert blas.idle_processors() == 2
+
+
+@pytest.mark.parametrize(("load", "free"), [(0.1, 4), (1.0, 3), (3.9, 1), (40.0, 1), (None, 4)])
+def test_idle_processors_are_found_by_the_load_where_they_cannot_be_watched(monkeypatch, load, free):
+    monkeypatch.setattr(blas, "_processor_times", list)
+    monkeypatch.setattr(blas, "processors", lambda: 4)
+    if load is None:
+        monkeypatch.delattr(os, "getloadavg", raising=False)
+    else:
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    assert blas.idle_processors() == free

@@ -149,7 +149,11 @@ def test_trainer_compares_by_a_softmax_if_no_loss_is_given() -> None:
             Examples(TRAIN.images, np.arange(300) % 11),
             "the labels go from 0 to 10, but the network has 10 outputs",
         ),
-        (Examples(np.zeros((4, 16, 16), np.uint8), np.arange(4)), None, "the network takes images of shape (784,)"),
+        (
+            Examples(np.zeros((4, 16, 16), np.uint8), np.arange(4)),
+            None,
+            "the network takes images of 784 pixels, not of 16x16",
+        ),
     ],
     ids=["none", "26 classes", "11 classes to validate", "small images"],
 )

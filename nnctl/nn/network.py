@@ -58,7 +58,7 @@ class Network:
         self.shapes = [_input_shape(input_shape, self.layers)]  # of one image before the first layer and after each
         for layer in self.layers:
             self.shapes.append(layer.output_shape(self.shapes[-1]))
-        self._ndim = 1 + len(self.shapes[0])  # of a batch
+        self._image_shape = list(self.shapes[0])
         inputs = list(zip(self.layers, self.shapes, strict=False))
         self._parameters = [layer.parameter_shapes(shape) for layer, shape in inputs]
         self._states = [layer.state_shapes(shape) for layer, shape in inputs]
@@ -128,14 +128,15 @@ class Network:
             work: memory for the activations; keeps what `backward` needs.
             rng: drives dropout while training; None when evaluating.
         """
-        if len(x) > work.batch_size:
-            raise ArgumentError(f"a batch of {len(x)} images is too large for a workspace of {work.batch_size}")
-        if x.ndim != self._ndim:
+        count, *shape = x.shape
+        if count > work.batch_size:
+            raise ArgumentError(f"a batch of {count} images is too large for a workspace of {work.batch_size}")
+        if shape != self._image_shape:
             x = self._reshaped(x)
         work.values[0] = x
         for i, layer in enumerate(self.layers):
             out = work.outputs[i]
-            x = layer.forward(x, None if out is None else out[: len(x)], rng)
+            x = layer.forward(x, None if out is None else out[:count], rng)
             work.values[i + 1] = x
         return x
 

@@ -14,10 +14,10 @@ SMALL = ("--set=network.hidden=[6,5]", "--set=train.batch_size=8", "--set=data.a
 PARTS = (
     "data",
     *(f"forward {layer}" for layer in ("flatten", "hidden1", "relu1", "hidden2", "relu2", "output")),
-    *("loss", "loss gradient"),
+    *("loss", "accuracy", "loss gradient"),
     *("backward output params", "backward output inputs", "backward relu2"),
     *("backward hidden2 params", "backward hidden2 inputs", "backward relu1", "backward hidden1 params"),
-    *("optimizer", "accuracy"),
+    "optimizer",
 )
 
 

@@ -158,9 +158,9 @@ def test_examples_pixels_lie_between_0_and_1(dtype):
 
 def test_examples_check_passes_labels_below_the_number_of_classes():
     letters = Examples(IMAGES, np.array([0, 1, 2, 25]))
-    check_examples(letters, 26)
-    check_examples(letters, 100)
-    check_examples(EXAMPLES, 10)
+    check_examples(letters, 784, 26)
+    check_examples(letters, 784, 100)
+    check_examples(EXAMPLES, 784, 10)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_examples_check_passes_labels_below_the_number_of_classes():
 )
 def test_examples_check_names_labels_that_the_network_has_no_output_for(labels, classes):
     with pytest.raises(ArgumentError) as caught:
-        check_examples(Examples(IMAGES, labels), classes)
+        check_examples(Examples(IMAGES, labels), 784, classes)
     assert caught.value.message == (
         f"the labels go from {min(labels)} to {max(labels)}, but the network has {classes} outputs"
     )
@@ -177,4 +177,4 @@ def test_examples_check_names_labels_that_the_network_has_no_output_for(labels, 
 
 def test_examples_check_refuses_none_at_all():
     with pytest.raises(ArgumentError, match="there are no examples"):
-        check_examples(EXAMPLES[:0], 10)
+        check_examples(EXAMPLES[:0], 784, 10)
