@@ -142,10 +142,10 @@ class Network:
 
     def _reshaped(self, x: Array) -> Array:
         """View images as the first layer wants them: rows of pixels as pictures, or the other way round."""
-        shape = self.shapes[0]
-        if x[:1].size != np.prod(shape) * len(x[:1]):
-            raise ArgumentError(f"the network takes images of shape {shape}, not {x.shape[1:]}")
-        return x.reshape(len(x), *shape)
+        try:
+            return x.reshape(len(x), *self._image_shape)
+        except ValueError as error:
+            raise ArgumentError(f"the network takes images of shape {self.shapes[0]}, not {x.shape[1:]}") from error
 
     def backward(self, dlogits: Array, work: Workspace) -> None:
         """Run the layers in reverse order and fill `grads`, given the gradient of the loss by the logits (B, C).
