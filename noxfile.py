@@ -18,7 +18,7 @@ def python(session: nox.Session) -> str:
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """The tests of the README's command: a minute on two cores."""
+    """The tests of the README's command: a minute and a half on two cores."""
     session.run(python(session), "-m", "pytest", "-n", "2", *session.posargs, external=True)
 
 
@@ -26,7 +26,7 @@ def quick(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, slow ones and the quick part of the fault suite too."""
     interpreter = python(session)
-    session.run(interpreter, "-m", "pytest", "-n", "2", "-m", "slow or not slow", external=True)
+    session.run(interpreter, "-m", "pytest", "-n", "2", "-m", "slow or not slow", *session.posargs, external=True)
     session.run(interpreter, "-m", "pytest", "tests/faults", external=True)
 
 

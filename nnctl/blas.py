@@ -67,7 +67,7 @@ def configure(threads: int | Literal["auto"], product: tuple[int, int, int] = (0
             return
         raise RuntimeError("BLAS reads its thread count when NumPy is imported, which has happened already")
     by_user = next((os.environ[variable] for variable in THREAD_VARIABLES if variable in os.environ), None)
-    if threads == "auto" and by_user is None and math.prod(product) < WORTH_SHARING:
+    if threads == "auto" and by_user is None and not _is_large(product):
         threads = 1
     if threads != "auto":
         for variable in THREAD_VARIABLES:
@@ -75,6 +75,32 @@ def configure(threads: int | Literal["auto"], product: tuple[int, int, int] = (0
     if (by_user if threads == "auto" else str(threads)) != "1":
         # OpenBLAS, where it cannot start its threads, sends the process a SIGINT, as if somebody had pressed Ctrl-C
         threading.Thread(target=int).start()
+
+
+def choose_threads(threads: int | Literal["auto"], product: tuple[int, int, int]) -> int | None:
+    """How many threads matrix products are to use.
+
+    A number is the user's order. "auto" respects the environment's variables; otherwise it means one thread, unless
+    the products are large: then one for each processor that is idle now. With one busy neighbour for two threads, a
+    step would take several times as long as with one thread.
+
+    Args:
+        threads: a number, or "auto".
+        product: B, I and O of the largest product, (B, I) @ (I, O).
+
+    Returns:
+        the number; None to leave BLAS as it is.
+    """
+    if threads != "auto":
+        return threads
+    if set_by_user():
+        return None
+    return 1 if not _is_large(product) else idle_processors()
+
+
+def _is_large(product: tuple[int, int, int]) -> bool:
+    """Whether several threads may pay for a product (B, I) @ (I, O)."""
+    return math.prod(product) >= WORTH_SHARING
 
 
 def set_by_user() -> bool:

@@ -67,8 +67,8 @@ def trainer(config: Config, images: int) -> Trainer:
     Raises:
         ConfigError: parts of the configuration do not go together.
     """
-    for path, what in config.conflicts():
-        raise ConfigError(f"{path}: {what}", "choose another")
+    if conflicts := [f"{path}: {what}" for path, what in config.conflicts()]:
+        raise ConfigError(conflicts[0], "change one of the two", conflicts[1:])
     chosen = criterion(config.loss, config.network.output)
     built = network(config.network.model_dump(), chosen.output)
     built.initialize(INITIALIZERS[config.network.init], stream(config.seed, Purpose.WEIGHTS))

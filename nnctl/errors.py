@@ -1,7 +1,7 @@
-"""Every error nnctl can report, as one tree; each leaf owns the exit code a shell sees.
+"""Every error nnctl can report, as one tree; each has the exit code that a shell sees.
 
 NnctlError
-├── ConfigError          2  a config file, an override or an option cannot be used
+├── ConfigError          2  a config file, a variable, an override or an option cannot be used
 │   └── RunUsedError     2  a run has begun in this directory already
 ├── ArgumentError        2  a function of the library was given something it cannot work with
 ├── DataError            3  dataset files are missing, damaged, foreign or cannot be fetched
@@ -34,10 +34,14 @@ class NnctlError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "", details: Sequence[str] = ()) -> None:
-        super().__init__("\n  ".join([message, *details]))
+        super().__init__(message)
         self.message = message
         self.hint = hint
         self.details = details
+
+    def __str__(self) -> str:
+        text = "\n  ".join([self.message, *self.details])
+        return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
 class ConfigError(NnctlError):

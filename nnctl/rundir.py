@@ -38,8 +38,8 @@ class RunDir:
         StorageError: on entering or writing, if the file system refuses.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = path = Path(path)
         self.config = path / "config.yaml"
         self.metadata = path / "run.json"
         self.metrics = path / "metrics.jsonl"
@@ -163,11 +163,12 @@ def _no_run() -> CheckpointError:
     return CheckpointError(f"no run found in {RUNS}/", "train a network first")
 
 
-def find_checkpoint(target: Path | None) -> Path:
+def find_checkpoint(target: Path | str | None) -> Path:
     """The checkpoint meant by a run directory, a file or nothing: a run's best one, or its last without validation.
 
     Nothing means the newest run that has finished an epoch.
     """
+    target = None if target is None else Path(target)
     if target is not None and not durable.is_folder(target):
         return target
     runs = [RunDir(target)] if target is not None else sorted(_newest_first(), key=lambda run: not run.trained())

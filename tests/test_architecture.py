@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nnctl
+from nnctl.cli.main import COMMANDS
 
 FOLDER = Path(nnctl.__file__).parent
 
@@ -245,6 +246,11 @@ def test_module_is_short_and_says_in_one_sentence_what_it_is_for(module: str) ->
     assert len(SOURCES[module].splitlines()) <= 300
     first_line = (ast.get_docstring(TREES[module]) or "").partition("\n")[0]
     assert first_line.endswith("."), first_line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_module_parses_calls_and_prints_in_at_most_120_lines(command: str) -> None:
+    assert len(SOURCES[f"cli.{command}"].splitlines()) <= 120
 
 
 # What starting costs

@@ -2,21 +2,24 @@
 
 import itertools
 import typing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nnctl import checkpoint
+from nnctl import checkpoint, config
 from nnctl.checkpoint import Checkpoint
-from nnctl.data import Examples
+from nnctl.data import Augmentation, Examples, load_dataset
 from nnctl.data.synthetic import draw
-from nnctl.errors import ArgumentError, DivergedError
+from nnctl.errors import ArgumentError, DivergedError, NnctlError
 from nnctl.nn import (
     SGD,
     Adam,
     Constant,
+    Cosine,
     Dropout,
     Flatten,
     Layer,
@@ -24,6 +27,8 @@ from nnctl.nn import (
     Network,
     OneCycle,
     ReLU,
+    Sigmoid,
+    Softmax,
     SoftmaxCrossEntropy,
     SquaredError,
 )
@@ -38,8 +43,8 @@ def small(*layers: Layer) -> Network:
     return Network([*layers, Linear(784, 16), ReLU(), Linear(16, 10)], seed=0)
 
 
-def trainer_of(network: Network) -> Trainer:
-    return Trainer(network, SGD(network.params, momentum=0.9), Constant(0.05))
+def trainer_of(network: Network, **others: Any) -> Trainer:
+    return Trainer(network, SGD(network.params, momentum=0.9), Constant(0.05), **others)
 
 
 # Ten lines that train
@@ -91,7 +96,11 @@ MOMENTUM = "write SGD(network.params)"
             "",
         ),
         ((NETWORK, Adam(OTHER.params), Constant(0.1)), "the optimizer is not one of this network", MOMENTUM),
-        ((NETWORK, SGD(OTHER.params, 0.9), Constant(0.1)), "the optimizer is not one of this network", MOMENTUM),
+        (
+            (NETWORK, SGD(OTHER.params, momentum=0.9), Constant(0.1)),
+            "the optimizer is not one of this network",
+            MOMENTUM,
+        ),
         ((NETWORK, SGD, Constant(0.1)), "the optimizer is not one of this network", MOMENTUM),
         ((NETWORK, "sgd", Constant(0.1)), "the optimizer is not one of this network", MOMENTUM),
         (
@@ -282,3 +291,78 @@ def test_network_load_refuses_text_and_copies_nothing() -> None:
     with pytest.raises(ArgumentError, match=r"linear1\.bias is of <U1"):
         network.load(arrays)
     np.testing.assert_array_equal(network.params, before)
+
+
+def test_trainer_state_is_a_copy_to_which_the_trainer_can_go_back() -> None:
+    trainer = trainer_of(small())
+    list(trainer.fit(TRAIN, epochs=1))
+    state = trainer.state()
+    list(trainer.fit(TRAIN, epochs=2))
+    further = trainer.network.params.copy()
+    trainer.restore(state)
+    assert (trainer.epoch, len(state.history)) == (1, 1)
+    assert not np.array_equal(trainer.network.params, further)
+    list(trainer.fit(TRAIN, epochs=2))
+    np.testing.assert_array_equal(trainer.network.params, further)
+
+
+def test_trainer_refuses_a_loss_of_another_output_than_the_network_was_given() -> None:
+    network = Network([Linear(784, 10)], seed=0, output=Sigmoid())
+    with pytest.raises(
+        ArgumentError, match=r"the network's output is Sigmoid\(\), but the loss compares that of Softmax"
+    ):
+        Trainer(network, SGD(network.params), Constant(0.1))
+    Trainer(network, SGD(network.params), Constant(0.1), SquaredError())
+    assert isinstance(network.output, Sigmoid)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (lambda: Examples([[1, 2], [3]], [0, 1]), "rows of one length"),
+        (lambda: NETWORK.load({"linear1.weight": [[1, 2], [3]], "linear1.bias": [0]}), "rows of one length"),
+        (lambda: trainer_of(small(), augmentation=True), "augmentation is an Augmentation or None, not True"),
+        (lambda: trainer_of(small(), patience="3"), "patience is a whole number from 1, not '3'"),
+        (lambda: trainer_of(small(), patience=0), "patience is a whole number from 1, not 0"),
+        (lambda: Trainer(NETWORK, SGD(NETWORK.params), Constant("0.1")), "learning rate of a step"),
+        (lambda: Trainer(NETWORK, SGD(NETWORK.params), Cosine(0.1, 0)), "learning rate of a step"),
+        (lambda: SGD(NETWORK.params, momentum=2), "momentum is a number of at least 0 and below 1, not 2"),
+        (lambda: Adam(NETWORK.params, beta1="a"), "beta1 is a number of at least 0 and below 1, not 'a'"),
+        (lambda: evaluate(NETWORK, TRAIN, SquaredError), "a loss compares outputs with labels"),
+        (lambda: evaluate(TRAIN, NETWORK), "evaluate takes a Network, not a Examples"),
+        (lambda: config.load(None, "train.epochs=3"), "overrides are a list of KEY=VALUE"),
+        (lambda: config.from_mapping([1]), "holds a list where keys and values belong"),
+        (lambda: load_dataset(["mnist"]), r"there is no dataset \['mnist'\]"),
+        (lambda: load_dataset("synthetic", validation="5"), "validation and limit are whole numbers"),
+        (lambda: SGD(NETWORK.params, weight_decay="a"), "weight_decay is a number from 0, not 'a'"),
+        (lambda: Trainer(NETWORK, SGD(NETWORK.params), Constant(-1)), "learning rate of a step"),
+        (lambda: Trainer(NETWORK, SGD(NETWORK.params), Constant(np.nan)), "learning rate of a step"),
+        (lambda: trainer_of(Network([Linear(784, 10), Softmax()], seed=0)), r"the loss applies Softmax\(\) itself"),
+        (lambda: TRAIN[0], r"examples\[:5\] are the first five"),
+        (lambda: config.load(None, [("train.epochs", 1)]), "overrides are a list of KEY=VALUE"),
+    ],
+    ids=range(21),
+)
+def test_library_says_in_its_own_words_what_it_cannot_work_with(act: Callable[[], object], reason: str) -> None:
+    with pytest.raises(NnctlError, match=reason):
+        act()
+
+
+def test_trainer_augments_only_images_of_28_by_28_pixels() -> None:
+    network = Network([Linear(100, 10)], seed=0)
+    examples = Examples(np.zeros((4, 10, 10), np.uint8), np.arange(4))
+    trainer = trainer_of(network, augmentation=Augmentation(8.0, 0.1, 0.1, 1.0))
+    with pytest.raises(ArgumentError, match="only images of 28x28 pixels can be augmented"):
+        list(trainer.fit(examples, epochs=1))
+
+
+def test_network_refuses_a_layer_with_state_that_comes_twice() -> None:
+    centre = Centre()
+    with pytest.raises(ArgumentError, match="one place in a network"):
+        Network([Linear(784, 5), centre, Linear(5, 5), centre, Linear(5, 10)])
+
+
+def test_error_shows_its_hint_where_python_shows_it() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        SGD(0.1)  # type: ignore[arg-type]
+    assert str(caught.value).endswith("hint: write SGD(network.params); the learning rate belongs to the schedule")

@@ -21,8 +21,8 @@ from nnctl.errors import ArgumentError, DivergedError
 from nnctl.nn import SGD, Adam, Constant, Linear, Network, ReLU, SquaredError
 from nnctl.nn.losses import SoftmaxCrossEntropy
 from nnctl.nn.metrics import count_correct
-from nnctl.nn.network import Workspace
 from nnctl.nn.streams import Purpose, stream
+from nnctl.nn.workspace import Workspace
 from nnctl.train import EpochReport, Step, Totals, Trainer, TrainerState, evaluate
 from tests.support.trainings import (
     DAMAGES,

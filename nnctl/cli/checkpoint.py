@@ -61,7 +61,7 @@ def info(target: Path | None, as_json: bool) -> None:
         console.result(f"array       {console.printable(name)} ({', '.join(map(str, shape))})")
 
 
-@options.command(checkpoint, name="verify", examples="nnctl checkpoint verify runs/*/checkpoints/*.npz")
+@options.command(checkpoint, name="verify", examples="nnctl checkpoint verify runs/*")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
 @options.as_json
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:

@@ -22,7 +22,7 @@ def config() -> None:
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 @options.as_json
 def show(*, config_path: Path | None, overrides: tuple[str, ...], origin: bool, as_json: bool) -> None:
-    """Print the resolved configuration: CONFIG, variables and overrides laid over the defaults."""
+    """Print the resolved configuration: CONFIG, variables and overrides merged into the defaults."""
     from nnctl.config import load, to_mapping, to_yaml
 
     resolved = load(config_path, overrides)

@@ -19,6 +19,11 @@ BLOCKS = ("█", "▀", "▄", "░", " ")
 ASCII = ("#", "'", ".", ":", " ")
 
 
+def share(value: float) -> str:
+    """An output as a percentage; one that is none, as a linear output may be, as a plain number."""
+    return f"{100 * value:6.2f} %" if 0 <= value <= 1 else f"{value:8.4f}"
+
+
 def draw_prediction(pixels: NDArray[np.uint8], probabilities: list[float], classes: tuple[str, ...]) -> list[str]:
     """The 28x28 pixels that a network saw, and beside them its outputs as bars."""
     blocks = console.speaks_unicode(sys.stdout)
@@ -49,5 +54,5 @@ def _picture(pixels: NDArray[np.uint8], glyphs: tuple[str, ...]) -> list[str]:
 def _bar(label: str, probability: float, chosen: bool, glyph: str) -> str:
     """One output of the network: its class, its activation as a bar, and in numbers."""
     width = LABELLED_BAR - len(label)
-    line = f"{label} {glyph * round(probability * width):<{width}} {100 * probability:6.2f} %"
+    line = f"{label} {glyph * round(min(max(probability, 0), 1) * width):<{width}} {share(probability)}"
     return click.style(line, bold=True) if chosen else line

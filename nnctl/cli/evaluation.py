@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnctl.cli import console, options
+from nnctl.cli.drawing import share
 
 if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
@@ -66,7 +67,7 @@ def show(told: dict[str, Any], data: DataConfig, result: Evaluation) -> None:
         for entry in told["worst"][:10]:
             label, prediction = names[entry["label"]], names[entry["prediction"]]
             console.result(
-                f"  {entry['sample']:<11} is {label} ({100 * entry['right']:.2f} %), "
-                f"read as {prediction} ({100 * entry['confidence']:.2f} %)"
+                f"  {entry['sample']:<11} is {label} ({share(entry['right']).strip()}), "
+                f"read as {prediction} ({share(entry['confidence']).strip()})"
             )
         console.result(f"\nlook at one with: {options.export_command(told['worst'][0]['sample'], data)}")

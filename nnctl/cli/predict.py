@@ -95,7 +95,9 @@ def _answer(name: str, pixels: NDArray[np.uint8], model: Model, *, as_json: bool
         answer = {"image": name, "checkpoint": str(model.path), "prediction": best, "name": model.class_names[best]}
         console.result_json(answer | {"probabilities": probabilities})
         return
-    console.result(f"{console.printable(name)}: {model.class_names[best]} ({100 * probabilities[best]:.2f} %)")
+    console.result(
+        f"{console.printable(name)}: {model.class_names[best]} ({drawing.share(probabilities[best]).strip()})"
+    )
     if console.is_terminal(sys.stdout):
         for line in drawing.draw_prediction(pixels, probabilities, model.class_names):
             console.result(line)

@@ -1,4 +1,4 @@
-"""What the words of a command line may be: threads, paths, accuracies, samples, datasets."""
+"""Check the values of arguments and options: threads, paths, accuracies, samples, datasets."""
 
 from __future__ import annotations
 

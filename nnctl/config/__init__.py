@@ -2,7 +2,7 @@
 
 models    every key: type, bounds, default, meaning
 files     text -> plain values, strictly
-gather    sources, laid over each other -> one configuration
+gather    file, variables and options, merged into one configuration
 errors  what is wrong with a value, in plain words
 write     a configuration -> text
 """

@@ -111,7 +111,7 @@ def _wrong(value: object, rule: Mapping[str, Any]) -> str:
 def expected(rule: Mapping[str, Any]) -> str:
     """Put the JSON Schema of a key into words: "a whole number from 1 to 60000"."""
     if "anyOf" in rule:
-        return " or ".join(map(expected, rule["anyOf"]))
+        return _either([word for part in rule["anyOf"] for word in part.get("enum") or [expected(part)]])
     if "enum" in rule:
         return _either(rule["enum"])
     if "const" in rule:

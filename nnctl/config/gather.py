@@ -11,7 +11,7 @@ from typing import Any
 from nnctl.config import files
 from nnctl.config.errors import ALIASES, HINT, Entry, brief, collected, did_you_mean, errors_of, last, shown
 from nnctl.config.models import FIELDS, SECTIONS, VARIANTS, Config
-from nnctl.errors import ConfigError
+from nnctl.errors import ArgumentError, ConfigError
 
 # the options of the command line that stand for a key
 OPTIONS = {"data.dir": "--data-dir", "data.offline": "--offline", "train.threads": "--threads"}
@@ -46,6 +46,8 @@ def load(
     Raises:
         ConfigError: with every error of every source.
     """
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise ArgumentError("overrides are a list of KEY=VALUE", f"not {overrides!r:.60}")
     errors: list[str] = []
     hint = HINT
     layers = []
@@ -63,6 +65,8 @@ def load(
 
 def from_mapping(values: Mapping[str, object], where: str = "saved configuration") -> Config:
     """Turn nested plain values, such as `to_mapping` gives, into a Config; raise ConfigError on any error."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: holds a {type(values).__name__} where keys and values belong", HINT)
     errors: list[str] = []
     return _resolve([_flatten(values, lambda _: where, errors)], errors, HINT).config
 

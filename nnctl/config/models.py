@@ -12,14 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PIXELS, CLASSES = 784, 10  # of every dataset
 
+MAX_PARAMETERS = 250_000_000  # with their gradients and what an optimizer remembers, some gigabytes
+
 OUTPUTS_OF = {"cross_entropy": ("softmax", "sigmoid"), "mse": ("sigmoid", "softmax", "linear")}
 """Each loss -> the outputs of the network that it can compare, first the one that it has where none is given."""
 
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, description="size of a step; the peak, where a schedule varies it")]
 WeightDecay = Annotated[float, Field(ge=0, le=10, description="pull of the weights and biases towards zero")]
-Beta1 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean gradient")]
-Beta2 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean squared gradient")]
+Beta1 = Annotated[float, Field(ge=0, lt=1, description="decay rate of the running mean of the gradient")]
+Beta2 = Annotated[float, Field(ge=0, lt=1, description="decay rate of the running mean of its square")]
 # less is zero in float32, at the latest once Adam has scaled it
 Epsilon = Annotated[float, Field(ge=1e-30, le=1, description="keeps the division by the gradient's size finite")]
 WarmUp = Annotated[float, Field(ge=0, le=100_000, description="epochs over which the rate climbs from 0 at the start")]
@@ -72,7 +74,7 @@ class DataConfig(Section):
     )
     dir: str = Field(default="data", min_length=1, pattern=r"^[^\x00]*$", description="folder of the dataset files")
     offline: bool = Field(default=False, description="never use the network")
-    validation: int = Field(default=5000, ge=0, le=59_999, description="images held out from the end for validation")
+    validation: int = Field(default=5000, ge=0, le=59_999, description="images held out for validation, the last ones")
     train_limit: Count | None = Field(
         default=None, description="train on the first so many images only, for quick trials"
     )
@@ -91,12 +93,12 @@ class NetworkConfig(Section):
         description="units of each hidden layer; [] is none",
     )
     activation: Literal["relu", "sigmoid", "tanh"] = Field(
-        default="relu", description="what a hidden unit makes of its weighted sum"
+        default="relu", description="activation function of the hidden layers"
     )
     init: Literal["he", "xavier", "normal"] = Field(default="he", description="how the first weights are drawn")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units dropped in each step")
     output: Literal["softmax", "sigmoid", "linear"] | None = Field(
-        default=None, description="what turns the scores of the ten classes into predictions; null: as the loss wants"
+        default=None, description="what turns the ten scores into predictions; null: softmax, or sigmoid for mse"
     )
 
 
@@ -178,7 +180,7 @@ class TrainConfig(Section):
     )
     keep: int = Field(default=1, ge=1, le=1000, description="newest checkpoints to retain, besides the best one")
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
-        default="auto", description="threads for matrix products"
+        default="auto", description="threads for matrix products; auto: one, or for large ones as many as are idle"
     )
 
 
@@ -194,7 +196,7 @@ class Config(Section):
     )
     loss: Literal["cross_entropy", "mse"] = Field(
         default="cross_entropy",
-        description="how far the outputs are from their targets; mse is the squared error, summed over the outputs",
+        description="how far the outputs are from their targets; mse: the squared error, summed over outputs",
     )
     optimizer: SGDConfig | AdamConfig | AdamWConfig = Field(
         default=SGDConfig(), discriminator="name", description="how gradients change the parameters"
@@ -221,6 +223,10 @@ class Config(Section):
         if self.network.output not in OUTPUTS_OF[self.loss]:
             outputs = " or ".join(OUTPUTS_OF[self.loss])
             yield "network.output", f"{self.network.output} does not go with loss {self.loss}, which wants {outputs}"
+        widths = (PIXELS, *self.network.hidden, CLASSES)
+        parameters = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(widths))
+        if parameters > MAX_PARAMETERS:
+            yield "network.hidden", f"makes {parameters:,} parameters; {MAX_PARAMETERS:,} are the limit"
         if self.train.patience is not None and not self.data.validation:
             yield "train.patience", "waits for a better validation, but data.validation is 0"
 

@@ -1,4 +1,4 @@
-"""The way from the name of a dataset to checked arrays."""
+"""Load a dataset by its name: find its files, fetch what is missing, check, split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nnctl.data import drawn, idx
 from nnctl.data.cache import FileReport, Search, Verified, cache_unpacked, find
 from nnctl.data.catalog import CATALOG, DataFile, Entry
 from nnctl.data.examples import Examples, split
-from nnctl.errors import DataError, OfflineError
+from nnctl.errors import ArgumentError, DataError, OfflineError
 
 VALIDATION = 5000  # images, as in a configuration that does not say otherwise
 
@@ -80,6 +80,8 @@ def load_dataset(
         ConfigError: no image would be left to train on.
         StorageError: what was fetched cannot be written.
     """
+    if not isinstance(validation, int) or not isinstance(limit, int | None):
+        raise ArgumentError(f"validation and limit are whole numbers, not {validation!r:.20} and {limit!r:.20}")
     files = _load(name, Path(directory), offline=offline, mirrors=mirrors, progress=progress, warn=warn)
     train_images, train_labels, test_images, test_labels = files.arrays
     whole = Examples(train_images, train_labels)
@@ -156,7 +158,7 @@ def fetch(
     `offline` allows no others than those.
 
     Raises:
-        DataError: a file could not be had; the message names every mirror and its reason.
+        DataError: a file could not be fetched; the message names every mirror and its reason.
         StorageError: the file system refused.
     """
     directory = Path(directory)
@@ -196,10 +198,9 @@ def verify(name: str, directory: Path | str) -> list[FileReport]:
 
 
 def _entry(name: str) -> Entry:
-    try:
-        return CATALOG[name]
-    except KeyError:
-        raise DataError(f"there is no dataset {name!r}", f"choose one of {', '.join(CATALOG)}") from None
+    if not isinstance(name, str) or name not in CATALOG:
+        raise DataError(f"there is no dataset {name!r:.60}", f"choose one of {', '.join(CATALOG)}")
+    return CATALOG[name]
 
 
 def _folders(name: str, directory: Path) -> list[Path]:
@@ -273,7 +274,7 @@ def _unusable(entry: Entry, directory: Path, search: Search, error: DataError) -
     for file in search.missing:
         lines += [str(bad) for bad in search.rejected[file.name]] or [f"{file.name}.gz is missing"]
     lines += [error.message, *(f"  {detail}" for detail in error.details)]
-    return DataError(f"cannot load {entry.title} from {directory}", error.hint, lines)
+    return type(error)(f"cannot load {entry.title} from {directory}", error.hint, lines)
 
 
 def _load_drawn(directory: Path, warn: Warn | None) -> _Files:

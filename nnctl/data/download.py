@@ -74,7 +74,7 @@ def download(
         limits: how long to be patient.
 
     Raises:
-        DataError: a file could not be had; the message names every mirror and its reason, each on its own line.
+        DataError: a file could not be fetched; the message names every mirror and its reason, each on its own line.
         StorageError: the file system refused, or there is no thread to be had.
     """
     fetch = _Fetch(mirrors, progress, limits)

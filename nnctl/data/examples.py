@@ -28,7 +28,10 @@ class Examples:
     labels: Labels
 
     def __post_init__(self) -> None:
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        try:
+            images, labels = np.asarray(self.images), np.asarray(self.labels)
+        except ValueError as error:
+            raise ArgumentError("images and labels are arrays, with rows of one length") from error
         if images.dtype != np.uint8 or images.ndim != 3:
             hint = "pixels from 0 to 1 become (255 * images).round().astype(numpy.uint8)"
             raise ArgumentError(f"images are (N, 28, 28) bytes from 0 to 255, not {_kind(images)}", hint)
@@ -48,6 +51,8 @@ class Examples:
         return len(self.images)
 
     def __getitem__(self, part: slice) -> Examples:
+        if not isinstance(part, slice):
+            raise ArgumentError("examples[:5] are the first five; examples.images[0] is the first image")
         return Examples(self.images[part], self.labels[part])
 
 
@@ -55,7 +60,8 @@ def check_examples(examples: object, pixels: int, classes: int) -> None:
     """Raise ArgumentError unless these are examples, at least one, all of so many pixels and of so many classes."""
     if not isinstance(examples, Examples):
         raise ArgumentError(
-            f"a network learns from Examples, not from a {type(examples).__name__}", "write Examples(images, labels)"
+            f"a network learns from Examples, not from a {type(examples).__name__}",
+            "those of a dataset are its .train; yours are Examples(images, labels)",
         )
     if not len(examples):
         raise ArgumentError("there are no examples")

@@ -79,7 +79,7 @@ class _Metered:
     def _counted(self, data: bytes) -> bytes:
         self._left -= len(data)
         if self._left < 0:
-            raise FaultError("sent too much around the file")
+            raise FaultError(f"sent more than {_WRAPPING:,} bytes besides the file")
         return data
 
 

@@ -11,7 +11,7 @@ The letters and names that every module here uses:
     weight  (I, O)  how strongly each input excites each output; a column is the pattern that one neuron looks for
     bias    (O,)    how easily a neuron is active by itself
     logits  (B, C)  the last layer's output: one score for each class
-    probs   (B, C)  the scores as activations between 0 and 1, with softmax as probabilities; the largest is the answer
+    probs   (B, C)  the scores as activations between 0 and 1, with softmax as probabilities; the largest is predicted
     labels  (B,)    the targets, integers from 0 to C - 1
     params  (P,)    every weight and bias; grads (P,) their gradients
     dname           the gradient of the loss with respect to name: dx, dy, dweight, dlogits, ...
@@ -22,9 +22,10 @@ from nnctl.nn.initializers import Initializer, he, normal, xavier
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 from nnctl.nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from nnctl.nn.metrics import Evaluation
-from nnctl.nn.network import Network, Workspace
+from nnctl.nn.network import Network
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from nnctl.nn.schedules import Constant, Cosine, OneCycle, Schedule, StepDecay, WarmUp
+from nnctl.nn.workspace import Workspace
 
 __all__ = [
     "SGD",

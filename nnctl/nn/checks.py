@@ -20,7 +20,10 @@ def copy_arrays(source: Mapping[str, ArrayLike], target: Mapping[str, Array], ow
     """
     if not isinstance(source, Mapping):
         raise ArgumentError(f"arrays are loaded by name, from a mapping, not from a {type(source).__name__}")
-    arrays = {name: np.asarray(array) for name, array in source.items()}
+    try:
+        arrays = {name: np.asarray(array) for name, array in source.items()}
+    except ValueError as error:
+        raise ArgumentError("arrays have rows of one length; one of these has not") from error
     shapes = {name: array.shape for name, array in arrays.items()}
     missing, extra = [n for n in target if n not in shapes], [n for n in shapes if n not in target]
     other = [f"{n} is {shapes[n]}, not {a.shape}" for n, a in target.items() if n in shapes and shapes[n] != a.shape]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -31,27 +30,6 @@ def matrix_product(a: Array, b: Array, out: Array) -> Array:
     """a @ b, quickly even for a column and a row: NumPy does not leave them to BLAS, and takes ten times as long."""
     product: Array = (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
     return product
-
-
-def choose_threads(threads: int | Literal["auto"], product: tuple[int, int, int]) -> int | None:
-    """How many threads matrix products are to use.
-
-    A number is the user's order. "auto" respects the environment's variables; otherwise it means one thread, unless
-    the products are large: then one for each processor that is idle now. With one busy neighbour for two threads, a
-    step would take several times as long as with one thread.
-
-    Args:
-        threads: a number, or "auto".
-        product: B, I and O of the largest product, (B, I) @ (I, O).
-
-    Returns:
-        the number; None to leave BLAS as it is.
-    """
-    if threads != "auto":
-        return threads
-    if blas.set_by_user():
-        return None
-    return 1 if math.prod(product) < blas.WORTH_SHARING else blas.idle_processors()
 
 
 def axpby(a: float, x: Array, b: float, y: Array) -> None:

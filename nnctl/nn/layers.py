@@ -168,7 +168,7 @@ class Dropout(Layer):
             raise ArgumentError(f"Dropout takes a rate of at least 0 and below 1, not {rate!r}")
         self.rate = rate
 
-    # y = x * keep / (1 - rate), keep being 0 or 1  =>  dx = dy * keep / (1 - rate)
+    # y = x * mask / (1 - rate), mask being 0 or 1  =>  dx = dy * mask / (1 - rate)
 
     def forward(self, x: Array, out: Array | None = None, rng: np.random.Generator | None = None) -> Array:
         """Drop neurons drawn from `rng`; without one (evaluation), return x itself."""
@@ -176,7 +176,7 @@ class Dropout(Layer):
             return x
         y = np.empty_like(x) if out is None else out
         rng.random(dtype=y.dtype.type, out=y)
-        np.greater_equal(y, self.rate, out=y, casting="unsafe")  # keep
+        np.greater_equal(y, self.rate, out=y, casting="unsafe")  # the mask
         y *= x
         y *= 1 / (1 - self.rate)
         return y

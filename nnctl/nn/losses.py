@@ -66,7 +66,7 @@ class SoftmaxCrossEntropy:
 
 
 class SigmoidCrossEntropy:
-    """Ask of each output by itself whether this is its class, and measure how surprising the truth was.
+    """Ask of each output by itself whether this is its class, and measure how surprising the target was.
 
     Source: Nielsen, "Neural networks and deep learning", 2015, chapter 3: the cross-entropy of sigmoid neurons.
     """

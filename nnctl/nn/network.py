@@ -15,6 +15,7 @@ from nnctl.nn.checks import checked_images, copy_arrays
 from nnctl.nn.initializers import Initializer, he
 from nnctl.nn.layers import Layer, Shape
 from nnctl.nn.streams import Purpose, stream
+from nnctl.nn.workspace import Workspace
 
 PREDICTED_AT_ONCE = 1000  # images, so that the memory for their activations stays small
 
@@ -33,6 +34,7 @@ class Network:
     Attributes:
         params: (P,) every weight and bias.
         grads: (P,) the gradients, overwritten by each `backward`.
+        first_trained: the place of the first layer that has parameters.
         state: the layers' own state beside their parameters, in one vector; mostly empty.
 
     Raises:
@@ -54,6 +56,7 @@ class Network:
         self.names = tuple(named)
         self.layers = tuple(named.values())
         self.output = Softmax() if output is None else output
+        self._output_given = output is not None
         self.dtype = np.dtype(dtype)
         self.shapes = [_input_shape(input_shape, self.layers)]  # of one image before the first layer and after each
         for layer in self.layers:
@@ -67,13 +70,14 @@ class Network:
         self.state = np.zeros(_size(self._states), self.dtype)
         if not self.params.size:
             raise ArgumentError("a network without parameters has nothing to learn", "give it a Linear layer")
-        trained = [id(layer) for layer, shapes in zip(self.layers, self._parameters, strict=True) if shapes]
-        if len(set(trained)) < len(trained):
+        owned = zip(self.layers, self._parameters, self._states, strict=True)
+        owners = [id(layer) for layer, parameters, state in owned if parameters or state]
+        if len(set(owners)) < len(owners):
             raise ArgumentError("a layer with parameters has one place in a network", "make a layer for each place")
         views = (_views(self.params, self._parameters), _views(self.grads, self._parameters))
         for layer, params, grads, state in zip(self.layers, *views, _views(self.state, self._states), strict=True):
             layer.bind(params, grads, state)
-        self._first_trained = next(i for i, shapes in enumerate(self._parameters) if shapes)
+        self.first_trained = next(i for i, shapes in enumerate(self._parameters) if shapes)
         if seed is not None:
             self.initialize(initializer, stream(seed, Purpose.WEIGHTS))
 
@@ -112,6 +116,19 @@ class Network:
             ArgumentError: they are not those of this network; it says which are missing, extra or of another shape.
         """
         copy_arrays(arrays, self.arrays(), "this network")
+
+    def predict_by(self, output: Layer) -> None:
+        """Let `predict` turn the logits into what a loss compares with the targets.
+
+        Raises:
+            ArgumentError: the network was given another output.
+        """
+        if self._output_given and type(output) is not type(self.output):
+            raise ArgumentError(
+                f"the network's output is {self.output!r}, but the loss compares that of {output!r}",
+                "give both the same, or the network none",
+            )
+        self.output = output
 
     def initialize(self, initializer: Initializer, rng: np.random.Generator) -> None:
         """Start anew: random weights, zero biases, and the layers' own state as it was at first."""
@@ -153,10 +170,10 @@ class Network:
         The first layer with parameters is the last to be asked: nobody needs the gradient of the pixels.
         """
         dy = dlogits
-        for i in reversed(range(self._first_trained, len(self.layers))):
+        for i in reversed(range(self.first_trained, len(self.layers))):
             layer, x, y = self.layers[i], work.values[i], work.values[i + 1]
             layer.backward_params(dy, x)
-            if i > self._first_trained:
+            if i > self.first_trained:
                 dx = work.gradients[i]
                 dy = layer.backward(dy, x, y, out=None if dx is None else dx[: len(dy)])
 
@@ -192,43 +209,6 @@ class Network:
             line = f"  {name:<{width}}  {layer!r:<18}  {_shown(before)} -> {_shown(after)}"
             lines.append(line + (f", {count:,} parameters" if count else ""))
         return "\n".join(lines)
-
-
-class Workspace:
-    """Memory for the activations and gradients of one batch, allocated once and reused every step.
-
-    Args:
-        network: whose layers need the memory.
-        batch_size: B, the largest batch that will come; a shorter one uses the first rows.
-
-    Attributes:
-        outputs: for each layer its y (B, O), or None where it returns a view; a layer that can work in place
-            overwrites the y of a layer before it that does not need it.
-        gradients: for each layer its dx (B, I), or None where nobody asks for it.
-        values: the network's input and each layer's output, as the last forward pass left them.
-        probs, dlogits: (B, C) for the loss.
-    """
-
-    def __init__(self, network: Network, batch_size: int) -> None:
-        def rows(shape: Shape) -> Array:
-            if shape == network.shapes[-1]:  # the loss looks for the largest class, and adds them up, thrice as fast
-                return np.empty((*shape, batch_size), network.dtype).T  # with the numbers of a class side by side
-            return np.empty((batch_size, *shape), network.dtype)
-
-        self.batch_size = batch_size
-        self.outputs: list[Array | None] = []
-        self.gradients: list[Array | None] = []
-        before: Layer | None = None
-        for i, layer in enumerate(network.layers):
-            if layer.in_place and before is not None and not before.reads_output and not before.is_view:
-                self.outputs.append(self.outputs[-1])
-            else:
-                self.outputs.append(None if layer.is_view else rows(network.shapes[i + 1]))
-            self.gradients.append(rows(network.shapes[i]) if i > network._first_trained else None)
-            before = layer
-        self.values: list[Array] = [np.empty(0, network.dtype)] * (len(network.layers) + 1)
-        self.probs = rows(network.shapes[-1])
-        self.dlogits = rows(network.shapes[-1])
 
 
 def _named(layers: Mapping[str, Layer] | Sequence[Layer]) -> dict[str, Layer]:

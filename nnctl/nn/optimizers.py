@@ -42,6 +42,18 @@ def checked(params: object, optimizer: str) -> Array:
     )
 
 
+def check_share(name: str, value: object) -> None:
+    """Raise ArgumentError unless it is a number of at least 0 and below 1."""
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ArgumentError(f"{name} is a number of at least 0 and below 1, not {value!r:.40}")
+
+
+def check_decay(weight_decay: object) -> None:
+    """Raise ArgumentError unless it is a number from 0."""
+    if not isinstance(weight_decay, int | float) or not weight_decay >= 0:
+        raise ArgumentError(f"weight_decay is a number from 0, not {weight_decay!r:.40}")
+
+
 class SGD:
     """Stochastic gradient descent, with or without momentum.
 
@@ -53,9 +65,11 @@ class SGD:
     """
 
     def __init__(
-        self, params: Array, momentum: float = 0.0, *, nesterov: bool = False, weight_decay: float = 0.0
+        self, params: Array, *, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
     ) -> None:
         params = checked(params, type(self).__name__)
+        check_share("momentum", momentum)
+        check_decay(weight_decay)
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
@@ -96,12 +110,16 @@ class Adam:
     def __init__(
         self,
         params: Array,
+        *,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
         params = checked(params, type(self).__name__)
+        check_share("beta1", beta1)
+        check_share("beta2", beta2)
+        check_decay(weight_decay)
         self.beta1, self.beta2 = beta1, beta2
         self.epsilon = epsilon
         self.weight_decay = weight_decay

@@ -16,12 +16,12 @@ import numpy as np
 from nnctl import blas, build, checkpoint, environment, rundir
 from nnctl.checkpoint import Checkpoint
 from nnctl.config import Config, to_yaml
+from nnctl.data.catalog import CATALOG
 from nnctl.data.datasets import Dataset
 from nnctl.errors import ArgumentError, CheckpointError, ConfigError, DivergedError, StoppedError, StorageError
 from nnctl.logs.jsonl import MetricsFile
 from nnctl.logs.listener import Listener, Start
 from nnctl.model import Model
-from nnctl.nn import kernels
 from nnctl.nn.metrics import Evaluation
 from nnctl.run.resuming import check_best, no_best, of_another, restore
 from nnctl.rundir import RunDir
@@ -87,6 +87,10 @@ def train_run(
     """
     if not isinstance(config, Config):
         raise ArgumentError(f"train_run takes a Config, as nnctl.config.load gives it, not a {type(config).__name__}")
+    if not all(isinstance(listener, Listener) for listener in listeners):
+        raise ArgumentError("listeners are objects of nnctl.logs.listener.Listener")
+    if resume and directory is None:
+        raise ArgumentError("to resume a run, name its directory")
     began = time.perf_counter()
     with contextlib.ExitStack() as held:
         run = None if directory is None else held.enter_context(RunDir(Path(directory)))
@@ -94,7 +98,7 @@ def train_run(
             run.refuse_if_used()
         loaded = dataset() if callable(dataset) else dataset
         _check_dataset(loaded, config)
-        held.enter_context(blas.limit(kernels.choose_threads(config.train.threads, config.largest_product)))
+        held.enter_context(blas.limit(blas.choose_threads(config.train.threads, config.largest_product)))
         config = _settled(config, loaded)
         if run is None:
             run = held.enter_context(rundir.new(loaded.name, build.sizes(config.network.hidden)))
@@ -107,9 +111,15 @@ def _check_dataset(dataset: object, config: Config) -> None:
     """Raise ArgumentError unless this dataset is split as the configuration says, so that it can repeat the run."""
     if not isinstance(dataset, Dataset):
         raise ArgumentError(f"train_run takes a Dataset, as load_dataset gives it, not a {type(dataset).__name__}")
-    if len(dataset.validation) != config.data.validation:
+    if dataset.name not in CATALOG:
+        raise ArgumentError(f"a run records a dataset of the catalogue; {dataset.name!r:.40} is none", "use a Trainer")
+    limit = config.data.train_limit or dataset.first_validation
+    expected = (min(limit, dataset.first_validation), config.data.validation)
+    found = (len(dataset.train), len(dataset.validation))
+    if found != expected:
         raise ArgumentError(
-            f"the dataset holds out {len(dataset.validation)} images, but data.validation is {config.data.validation}",
+            f"the dataset has {found[0]} + {found[1]} images to train on and to validate, but the configuration asks "
+            f"for {expected[0]} + {expected[1]}",
             "write load_dataset(..., validation=config.data.validation, limit=config.data.train_limit)",
         )
 
@@ -195,7 +205,7 @@ class _Run:
     def _save(self, *, best: bool) -> None:
         run, retained = self.run, self.config.train.keep
         where = {key: self.metadata[key] for key in ("nnctl", "blas", "data_sha256")}
-        snapshot = Checkpoint(self.trainer.state(), self.recorded, where)
+        snapshot = Checkpoint(self.trainer.state(shared=True), self.recorded, where)
         if best:  # before last: a crash in between repeats the epoch and writes both again
             checkpoint.save(run.best, snapshot)
         if retained > 1 and self.saved_at is not None:
@@ -261,7 +271,7 @@ class _Run:
 
     def _outcome(self, test: Evaluation) -> dict[str, Any]:
         """What run.json says of a run in the end."""
-        final = Checkpoint(self.trainer.state(), self.recorded)
+        final = Checkpoint(self.trainer.state(shared=True), self.recorded)
         return {
             "status": "finished",
             "finished": _now(),

@@ -1,4 +1,4 @@
-"""A strict `.npz`: named arrays in a stored zip, written in one way and read only if written that way.
+"""Write named arrays as an `.npz` file, and read only files that are written in exactly that way.
 
 Plain `np.load` reads these files as well. This reader unpickles nothing and parses no array header: who asks for an
 array says its shape and type, and the member must begin with the very header that such an array has.

@@ -22,7 +22,7 @@ class EpochReport:
         loss, accuracy: on the training images as they came by, each before the network learned from it.
         validation_loss, validation_accuracy: after the epoch; None without validation images.
         seconds: for training and validation.
-        images_per_second: training alone; 0 where the clock is too coarse to tell.
+        images_per_second: training, with what listeners did meanwhile; 0 where the clock is too coarse to tell.
         best: whether the validation accuracy is the best so far.
     """
 

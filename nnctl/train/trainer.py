@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from nnctl import blas
-from nnctl.data.augment import Augmentation, Augmenter
+from nnctl.data.augment import SIDE, Augmentation, Augmenter
 from nnctl.data.examples import Examples, batches, check_examples
 from nnctl.errors import ArgumentError, DivergedError
-from nnctl.nn import kernels
 from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.checks import copy_arrays
-from nnctl.nn.layers import Layer
 from nnctl.nn.losses import Loss, SoftmaxCrossEntropy
 from nnctl.nn.metrics import count_correct
-from nnctl.nn.network import Network, Workspace
+from nnctl.nn.network import Network
 from nnctl.nn.optimizers import Optimizer
 from nnctl.nn.schedules import Schedule
 from nnctl.nn.streams import Purpose, stream
-from nnctl.train.evaluation import evaluate
+from nnctl.nn.workspace import Workspace
+from nnctl.train.evaluation import check_loss, evaluate
 from nnctl.train.events import EpochReport, Step
 from nnctl.train.state import Totals, TrainerState
+
+STREAMS = ("dropout", "deformation")
+"""The names of the random streams in a state; the second is older than the field's own word, augmentation."""
 
 
 class Trainer:
@@ -68,18 +71,22 @@ class Trainer:
         criterion = SoftmaxCrossEntropy() if criterion is None else criterion
         _check_parts(network, optimizer, schedule, criterion)
         _check_whole("batch_size", batch_size, 1)
+        if patience is not None:
+            _check_whole("patience", patience, 1)
         if threads not in ("auto", None):
             _check_whole("threads", threads, 1)
         self.network = network
         self.optimizer = optimizer
         self.schedule = schedule
         self.criterion = criterion
-        network.output = criterion.output  # it predicts what the loss compares with the targets
+        network.predict_by(criterion.output)
         self.batch_size = batch_size
         self.patience = patience
         self.seed = seed
         self.threads = threads
         self.work = Workspace(network, batch_size)
+        if not isinstance(augmentation, Augmentation | None):
+            raise ArgumentError(f"augmentation is an Augmentation or None, not {augmentation!r:.40}")
         self.augmenter = None if augmentation is None else Augmenter(augmentation, batch_size, network.dtype)
         self.epoch = self.batch = self.steps = 0
         self.totals = Totals()
@@ -109,6 +116,8 @@ class Trainer:
             train: to learn from.
             validation: to choose the best epoch by; may be left out, or empty.
             epochs: how many are to be completed in all.
+
+        Threads are limited from the first event to the last: run one training after the other, not two in turn.
 
         Raises:
             ArgumentError: the examples are not those of this network, or of the training that was restored.
@@ -184,8 +193,12 @@ class Trainer:
         waited = self.epoch - self.best["epoch"] if self.best else 0
         return self.epoch >= epochs or (self.patience is not None and waited >= self.patience)
 
-    def state(self) -> TrainerState:
-        """The state as it is now, sharing its arrays.
+    def state(self, *, shared: bool = False) -> TrainerState:
+        """The state as it is now.
+
+        Args:
+            shared: whether it may share arrays and history with the trainer, for those who are done with it before the
+                next step; by default they are copied.
 
         Raises:
             DivergedError: a number in it is not finite, so that the state is not worth saving.
@@ -193,21 +206,21 @@ class Trainer:
         vectors = (self.network.params, self.network.state, *self.optimizer.state.values())
         if not all(np.isfinite(vector).all() for vector in vectors):
             raise self.diverged("a weight, or its change, is no longer a finite number")
-        return TrainerState(
+        state = TrainerState(
             params=self.network.arrays(),
             optimizer=self.optimizer.state,
             epoch=self.epoch,
             batch=self.batch,
             step=self.steps,
             totals=dataclasses.asdict(self.totals),
-            # the second one's name is older than the field's own word; files of format 1 have it
             generators={
-                "dropout": self.dropout.bit_generator.state,
-                "deformation": self.augmenting.bit_generator.state,
+                name: rng.bit_generator.state
+                for name, rng in zip(STREAMS, (self.dropout, self.augmenting), strict=True)
             },
             best=self.best,
             history=self.history,
         )
+        return state if shared else copy.deepcopy(state)
 
     def restore(self, state: TrainerState) -> None:
         """Go back to a state, so that training goes on with the same bits.
@@ -218,7 +231,7 @@ class Trainer:
         streams = [np.random.default_rng(0), np.random.default_rng(0)]
         try:
             totals = Totals(**state.totals)
-            for rng, name in zip(streams, ("dropout", "deformation"), strict=True):
+            for rng, name in zip(streams, STREAMS, strict=True):
                 rng.bit_generator.state = state.generators[name]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArgumentError("this is not a state of a training") from error
@@ -238,7 +251,9 @@ class Trainer:
         steps_per_epoch = math.ceil(len(train) / self.batch_size)
         fits = self.batch <= steps_per_epoch and (self.batch == 0) == (self.totals.images == 0)
         if not fits or self.steps != self.epoch * steps_per_epoch + self.batch:
-            raise ArgumentError("this training was begun with another number of images")
+            raise ArgumentError("this training was begun with another number of images, or with steps outside `run`")
+        if self.augmenter is not None and train.images.shape[1:] != (SIDE, SIDE):
+            raise ArgumentError(f"only images of {SIDE}x{SIDE} pixels can be augmented")
 
     def diverged(self, what: str) -> DivergedError:
         """The error that says where training went astray, and what to try."""
@@ -250,21 +265,34 @@ class Trainer:
     def chosen_threads(self) -> int | None:
         """How many threads matrix products are to use; None to leave BLAS as it is."""
         product = self.network.largest_product(self.batch_size)
-        return None if self.threads is None else kernels.choose_threads(self.threads, product)
+        return None if self.threads is None else blas.choose_threads(self.threads, product)
 
 
-def _check_parts(network: object, optimizer: object, schedule: object, criterion: object) -> None:
+def _check_parts(network: object, optimizer: object, schedule: object, criterion: Loss) -> None:
     if not isinstance(network, Network):
         raise ArgumentError(f"a Trainer trains a Network, not a {type(network).__name__}")
     state = getattr(optimizer, "state", None)
     if not isinstance(state, dict) or any(array.shape != network.params.shape for array in state.values()):
         raise ArgumentError("the optimizer is not one of this network", "write SGD(network.params)")
-    if isinstance(schedule, type) or not callable(schedule):
+    if isinstance(schedule, type) or not callable(schedule) or not _is_rate(schedule):
         what = f"a schedule gives the learning rate of a step; {schedule!r:.60} does not"
         raise ArgumentError(what, "write Constant(0.1)")
-    if not isinstance(getattr(criterion, "output", None), Layer):
-        what = f"a loss compares outputs with labels; {criterion!r:.60} does not"
-        raise ArgumentError(what, "write SoftmaxCrossEntropy()")
+    check_loss(criterion)
+    output = criterion.output
+    if type(network.layers[-1]) is type(output):
+        raise ArgumentError(f"the loss applies {output!r} itself", "leave out the network's last layer")
+
+
+def _state_of(rng: np.random.Generator) -> Mapping[str, Any]:
+    return rng.bit_generator.state
+
+
+def _is_rate(schedule: Callable[[int], object]) -> bool:
+    try:
+        rate = schedule(0)
+        return isinstance(rate, int | float | np.number) and 0 <= float(rate) < math.inf
+    except (ArithmeticError, TypeError, ValueError):
+        return False
 
 
 def _check_whole(name: str, value: object, least: int) -> None:

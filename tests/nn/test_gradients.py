@@ -13,7 +13,8 @@ from nnctl.nn.activations import Identity, ReLU, Sigmoid, Softmax, Tanh
 from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 from nnctl.nn.losses import LOSSES, Loss, SoftmaxCrossEntropy
-from nnctl.nn.network import Network, Workspace
+from nnctl.nn.network import Network
+from nnctl.nn.workspace import Workspace
 from tests.support.recipes import digits, each_criterion, forward, linear, network_of
 
 B = 16

@@ -90,7 +90,7 @@ def no_variables(monkeypatch):
 def test_choose_threads_takes_a_number_as_an_order(monkeypatch, product, variables):
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    assert kernels.choose_threads(3, product) == 3
+    assert blas.choose_threads(3, product) == 3
 
 
 @pytest.mark.parametrize("product", [SMALL, LARGE])
@@ -98,13 +98,13 @@ def test_choose_threads_takes_a_number_as_an_order(monkeypatch, product, variabl
 @pytest.mark.usefixtures("no_variables")
 def test_choose_threads_auto_respects_the_environment(monkeypatch, product, variable):
     monkeypatch.setenv(variable, "7")
-    assert kernels.choose_threads("auto", product) is None
+    assert blas.choose_threads("auto", product) is None
 
 
 @pytest.mark.usefixtures("no_variables")
 def test_choose_threads_auto_is_one_unless_the_product_is_large(monkeypatch):
     monkeypatch.setattr(blas, "idle_processors", lambda: 7)
-    assert kernels.choose_threads("auto", SMALL) == 1
-    assert kernels.choose_threads("auto", (2**9 - 1, 2**8, 2**8)) == 1
+    assert blas.choose_threads("auto", SMALL) == 1
+    assert blas.choose_threads("auto", (2**9 - 1, 2**8, 2**8)) == 1
     assert np.prod(LARGE) == blas.WORTH_SHARING
-    assert kernels.choose_threads("auto", LARGE) == 7
+    assert blas.choose_threads("auto", LARGE) == 7

@@ -9,9 +9,10 @@ from nnctl.nn.arrays import Array
 from nnctl.nn.initializers import he, xavier
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 from nnctl.nn.losses import SoftmaxCrossEntropy
-from nnctl.nn.network import PREDICTED_AT_ONCE, Network, Workspace
+from nnctl.nn.network import PREDICTED_AT_ONCE, Network
 from nnctl.nn.optimizers import SGD
 from nnctl.nn.streams import Purpose, stream
+from nnctl.nn.workspace import Workspace
 from tests.support.recipes import Centre, backpropagate, digits, each_criterion, network_of
 
 # One step by hand
@@ -273,7 +274,7 @@ def test_network_names_parameters_after_layer_and_role() -> None:
         "linear2.weight": (12, 10),
         "linear2.bias": (10,),
     }
-    velocity = SGD(network.params, 0.9).state["velocity"]
+    velocity = SGD(network.params, momentum=0.9).state["velocity"]
     network.named(velocity)["linear2.bias"][:] = 1
     np.testing.assert_array_equal(velocity[-10:], 1)
     assert np.count_nonzero(velocity) == 10

@@ -15,8 +15,8 @@ from tests.support.twin import Rule, TwinAdam, TwinSGD
 P = 7
 EVERY: dict[str, Callable[[Array], Optimizer]] = {
     "sgd": SGD,
-    "momentum": lambda params: SGD(params, 0.9, weight_decay=0.01),
-    "nesterov": lambda params: SGD(params, 0.9, nesterov=True),
+    "momentum": lambda params: SGD(params, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda params: SGD(params, momentum=0.9, nesterov=True),
     "adam": lambda params: Adam(params, weight_decay=0.01),
     "adamw": lambda params: AdamW(params, weight_decay=0.01),
 }
@@ -99,7 +99,7 @@ def test_adam_makes_up_for_its_start_at_zero(kind: type[Adam]) -> None:
 def test_optimizers_remember_what_their_formulas_name() -> None:
     params = start(np.float32)
     assert SGD(params).state == {}
-    assert list(SGD(params, 0.9).state) == ["velocity"]
+    assert list(SGD(params, momentum=0.9).state) == ["velocity"]
     assert list(Adam(params).state) == list(AdamW(params).state) == ["first_moment", "second_moment"]
     for optimizer_of in EVERY.values():
         for array in optimizer_of(params).state.values():
@@ -133,7 +133,7 @@ def test_optimizers_move_nothing_at_a_learning_rate_of_zero(optimizer_of) -> Non
     np.testing.assert_array_equal(walk(optimizer_of(params), params, gradients(5), lr=0.0), start())
 
 
-@pytest.mark.parametrize("optimizer_of", [SGD, lambda params: SGD(params, 0.9, nesterov=True), Adam, AdamW])
+@pytest.mark.parametrize("optimizer_of", [SGD, lambda params: SGD(params, momentum=0.9, nesterov=True), Adam, AdamW])
 def test_optimizers_at_rest_stay_where_they_are_without_a_gradient(optimizer_of) -> None:
     params = start()
     np.testing.assert_array_equal(walk(optimizer_of(params), params, np.zeros((5, P))), start())
@@ -141,7 +141,7 @@ def test_optimizers_at_rest_stay_where_they_are_without_a_gradient(optimizer_of)
 
 def test_momentum_moves_on_ever_more_slowly_without_a_gradient() -> None:
     params = start()
-    optimizer = SGD(params, 0.5)
+    optimizer = SGD(params, momentum=0.5)
     optimizer.step(params, np.ones(P), 0.1)
     for expected in (0.05, 0.025, 0.0125):
         before = params.copy()

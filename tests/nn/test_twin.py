@@ -9,9 +9,9 @@ import pytest
 from nnctl.nn.arrays import Array
 from nnctl.nn.initializers import Initializer, he, normal, xavier
 from nnctl.nn.losses import LOSSES
-from nnctl.nn.network import Workspace
 from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from nnctl.nn.schedules import Constant, Cosine, OneCycle, Schedule, StepDecay, WarmUp
+from nnctl.nn.workspace import Workspace
 from tests.support import twin
 from tests.support.recipes import backpropagate, digits, each_criterion, network_of
 from tests.support.twin import TwinAdam, TwinSGD, twin_of

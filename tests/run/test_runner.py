@@ -15,6 +15,7 @@ from nnctl import checkpoint, config
 from nnctl.checkpoint import Checkpoint
 from nnctl.data import Dataset
 from nnctl.errors import (
+    ArgumentError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -566,13 +567,33 @@ def test_train_run_resumed_after_a_kill_between_best_and_last_repeats_the_epoch(
     assert trained(run.path, resume=True).metadata["digest"] == whole.metadata["digest"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": "mine"}, "a run records a dataset of the catalogue; 'mine' is none"),
+        ({"train": TRAIN[:150]}, "the dataset has 150 + 90 images to train on and to validate, .* asks for 300 + 90"),
+        ({"validation": NONE}, "the dataset has 300 + 0 images to train on and to validate, .* asks for 300 + 90"),
+    ],
+    ids=["its name", "images to train on", "images to validate"],
+)
+def test_train_run_refuses_a_dataset_with_which_its_configuration_could_not_repeat_it(run, changes, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        trained(run.path, dataset=dataset(**changes))
+    assert not run.used
+
+
+def test_train_run_resumes_only_a_run_that_is_named():
+    with pytest.raises(ArgumentError, match="name its directory"):
+        train_run(configured(), dataset(), resume=True)
+
+
 def test_train_run_resumed_refuses_other_data_and_leaves_the_run_as_it_is(run):
     stopped(run.path, STEPS + 3)
     before = contents(run.path)
     with pytest.raises(ConfigError, match="was begun with other data"):
         trained(run.path, resume=True, dataset=dataset(sha256={"digits": "1" * 64}))
     with pytest.raises(CheckpointError, match=r"last\.npz: is not a checkpoint of this configuration"):
-        trained(run.path, resume=True, dataset=dataset(train=TRAIN[:150]))
+        trained(run.path, resume=True, dataset=dataset(train=TRAIN[:150], first_validation=150))
     assert contents(run.path) == before
 
 

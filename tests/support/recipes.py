@@ -11,7 +11,8 @@ from nnctl.nn.arrays import Array, Labels
 from nnctl.nn.initializers import Initializer, he
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear, Shape
 from nnctl.nn.losses import LOSSES
-from nnctl.nn.network import Network, Workspace
+from nnctl.nn.network import Network
+from nnctl.nn.workspace import Workspace
 
 CRITERIA = [(loss, output) for loss, outputs in LOSSES.items() for output in outputs]
 each_criterion = pytest.mark.parametrize(("loss", "output"), CRITERIA)
