@@ -34,14 +34,12 @@ class NnctlError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "", details: Sequence[str] = ()) -> None:
-        super().__init__(message)
+        super().__init__("\n  ".join([message, *details]))
         self.message = message
         self.hint = hint
         self.details = details
-
-    def __str__(self) -> str:
-        text = "\n  ".join([self.message, *self.details])
-        return f"{text}\nhint: {self.hint}" if self.hint else text
+        if hint:
+            self.add_note(f"hint: {hint}")  # below the message, where Python shows an error
 
 
 class ConfigError(NnctlError):

@@ -157,7 +157,7 @@ def test_model_load_refuses_a_configuration_that_does_not_fit_the_arrays(
     saved: Checkpoint, change: Callable[[dict[str, Any]], object]
 ) -> None:
     checkpoint.save(Path("wrong.npz"), changed(saved, change))
-    with pytest.raises(CheckpointError, match=r"^wrong\.npz: its configuration does not fit its arrays$"):
+    with pytest.raises(CheckpointError, match=r"^wrong\.npz: its configuration does not fit its arrays(\n|$)"):
         Model.load("wrong.npz")
 
 
@@ -240,9 +240,9 @@ def test_model_whose_outputs_are_not_finite_is_a_checkpoint_error(trainer: Train
     checkpoint.save(Path("huge.npz"), snapshot(trainer))
     model = Model.load("huge.npz")
     for ask in (lambda: model.predict(TEST.pixels()), lambda: model.predict(TEST.pixels()[0])):
-        with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers$"):
+        with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers(\n|$)"):
             ask()
-    with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers$"):
+    with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers(\n|$)"):
         model.evaluate(TEST)
 
 

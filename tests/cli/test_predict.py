@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nnctl import checkpoint
+from nnctl.cli.drawing import share
 from nnctl.data import datasets
 from nnctl.data.catalog import CATALOG
 from nnctl.model import Model
@@ -276,3 +277,10 @@ def test_predict_reads_a_jpeg_photograph_too(cli: Cli, small_run: Path, digits: 
     code, out, err = cli("predict", "-", "--checkpoint", small_run, stdin=jpeg.getvalue())
     assert (code, err) == (0, "")
     assert out.startswith(f"standard input: {expected(small_run, jpeg.getvalue()).argmax()} ")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.5, " 50.00 %"), (1.0, "100.00 %"), (1.0071, "  1.0071"), (-0.2, " -0.2000")]
+)
+def test_share_of_what_is_none_is_a_plain_number(value: float, shown: str) -> None:
+    assert share(value) == shown

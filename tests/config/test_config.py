@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -564,6 +564,7 @@ configs = st.builds(
 @given(configs)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_to_yaml_gives_the_same_config_back(tmp_path_factory, original):
+    assume(not list(original.conflicts()))
     path = tmp_path_factory.getbasetemp() / "saved.yaml"
     text = config.to_yaml(original)
     path.write_bytes(text.encode())
@@ -685,3 +686,16 @@ def test_load_turns_any_file_into_a_config_or_a_printable_error(tmp_path_factory
 def test_load_turns_any_override_into_a_config_or_a_printable_error(text, path):
     refusal = refusal_of(None, [f"{path}={text}"], environ={config.variable(path): text, f"NNCTL_{path}": text})
     assert all(line.isprintable() for line in refusal.split("\n"))
+
+
+def test_config_error_names_keys_that_do_not_go_together(refusal):
+    message = refusal(
+        None,
+        *("network.hidden=[65536,65536]", "network.output=linear", "train.patience=2", "data.validation=0"),
+    )
+    assert message.split("\n  ") == [
+        "3 errors in the configuration",
+        "--set: network.output: linear does not go with loss cross_entropy, which wants softmax or sigmoid",
+        "--set: network.hidden: makes 4,347,133,962 parameters; 250,000,000 are the limit",
+        "--set: train.patience: waits for a better validation, but data.validation is 0",
+    ]

@@ -55,7 +55,7 @@ SEEDS = st.integers(0, 99)
 @given(momentum=SHARE, nesterov=st.booleans(), weight_decay=SHARE, seed=SEEDS, rates=RATES)
 def test_sgd_moves_like_its_twin(*, momentum, nesterov, weight_decay, seed, rates) -> None:
     assert_same_walk(
-        lambda params: SGD(params, momentum, nesterov=nesterov, weight_decay=weight_decay),
+        lambda params: SGD(params, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay),
         TwinSGD(momentum, nesterov and momentum > 0, weight_decay),
         seed,
         rates,
@@ -67,7 +67,7 @@ def test_sgd_moves_like_its_twin(*, momentum, nesterov, weight_decay, seed, rate
 def test_adam_and_adamw_move_like_their_twin(*, decoupled, beta1, beta2, weight_decay, seed, rates) -> None:
     kind = AdamW if decoupled else Adam
     assert_same_walk(
-        lambda params: kind(params, beta1, beta2, 1e-6, weight_decay),
+        lambda params: kind(params, beta1=beta1, beta2=beta2, epsilon=1e-6, weight_decay=weight_decay),
         TwinAdam(beta1, beta2, 1e-6, weight_decay, decoupled),
         seed,
         rates,
@@ -78,7 +78,7 @@ def test_nesterov_looks_ahead_along_the_velocity() -> None:
     """Sutskever's form: v = mu v - lr f'(w + mu v), w += v; nnctl's vector is the point w + mu v that is looked at."""
     mu, lr, curvature = 0.9, 0.05, np.linspace(0.1, 4, P)
     w, v, params = start(), np.zeros(P), start()
-    optimizer = SGD(params, mu, nesterov=True)
+    optimizer = SGD(params, momentum=mu, nesterov=True)
     for _ in range(30):
         v = mu * v - lr * curvature * (w + mu * v)
         w = w + v

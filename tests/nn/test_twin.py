@@ -40,14 +40,14 @@ RECIPES = {
     "plain descent": Recipe([784, 128, 10], SGD, TwinSGD, Constant(0.1), lambda _: 0.1),
     "momentum, falling in steps": Recipe(
         [784, 128, 10],
-        lambda p: SGD(p, 0.9),
+        lambda p: SGD(p, momentum=0.9),
         lambda: TwinSGD(0.9),
         StepDecay(0.05, every_epochs=3, factor=0.5, steps_per_epoch=10),
         lambda t: twin.step_decay(t, 0.05, 30, 0.5),
     ),
     "nesterov with decay in one cycle": Recipe(
         [784, 128, 10],
-        lambda p: SGD(p, 0.9, nesterov=True, weight_decay=1e-3),
+        lambda p: SGD(p, momentum=0.9, nesterov=True, weight_decay=1e-3),
         lambda: TwinSGD(0.9, nesterov=True, weight_decay=1e-3),
         OneCycle(0.1, 100, peak_at=0.3, start_fraction=0.1, final_fraction=1e-3),
         lambda t: twin.one_cycle(t, 0.1, total=100, peak=30, start=0.01, final=1e-4),
@@ -68,7 +68,7 @@ RECIPES = {
     ),
     "relu with squared error and momentum": Recipe(
         [784, 32, 10],
-        lambda p: SGD(p, 0.5),
+        lambda p: SGD(p, momentum=0.5),
         lambda: TwinSGD(0.5),
         Constant(0.1),
         lambda _: 0.1,
@@ -110,7 +110,7 @@ RECIPES = {
     ),
     "adam with decay at full size": Recipe(
         [784, 128, 10],
-        lambda p: Adam(p, 0.8, 0.99, 1e-4, weight_decay=0.01),
+        lambda p: Adam(p, beta1=0.8, beta2=0.99, epsilon=1e-4, weight_decay=0.01),
         lambda: TwinAdam(0.8, 0.99, 1e-4, weight_decay=0.01),
         Constant(1e-3),
         lambda _: 1e-3,

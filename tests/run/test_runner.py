@@ -571,8 +571,11 @@ def test_train_run_resumed_after_a_kill_between_best_and_last_repeats_the_epoch(
     ("changes", "reason"),
     [
         ({"name": "mine"}, "a run records a dataset of the catalogue; 'mine' is none"),
-        ({"train": TRAIN[:150]}, "the dataset has 150 + 90 images to train on and to validate, .* asks for 300 + 90"),
-        ({"validation": NONE}, "the dataset has 300 + 0 images to train on and to validate, .* asks for 300 + 90"),
+        (
+            {"train": TRAIN[:150]},
+            "the dataset has 150 \\+ 90 images to train on and to validate, .* asks for 300 \\+ 90",
+        ),
+        ({"validation": NONE}, "the dataset has 300 \\+ 0 images to train on and to validate, .* asks for 300 \\+ 90"),
     ],
     ids=["its name", "images to train on", "images to validate"],
 )
