@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
 from nnctl.nn.arrays import Array
 from nnctl.nn.layers import Layer, Shape
 
-if TYPE_CHECKING:
-    from nnctl.nn.network import Network
+
+class Layered(Protocol):
+    """What a workspace needs to know of a network."""
+
+    layers: tuple[Layer, ...]
+    shapes: list[Shape]
+    first_trained: int
+    dtype: np.dtype[Any]
 
 
 class Workspace:
@@ -28,7 +34,7 @@ class Workspace:
         probs, dlogits: (B, C) for the loss.
     """
 
-    def __init__(self, network: Network, batch_size: int) -> None:
+    def __init__(self, network: Layered, batch_size: int) -> None:
         def rows(shape: Shape) -> Array:
             if shape == network.shapes[-1] and len(shape) == 1:
                 # the loss compares and adds up the classes faster with the numbers of a class side by side
