@@ -99,7 +99,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         _check_fields(meta)
         meta["format_version"] = FORMAT_VERSION
         meta["sha256"] = _sha256(meta)
-        text = b"".join(_canonical(meta))
+        text = bytearray()  # it grows in place; what `join` and `BytesIO` let go of would litter the heap, save by save
+        for piece in _canonical(meta):
+            text += piece
         _check_text(text)
     except (RefusedError, ValueError, TypeError, KeyError) as error:
         known = isinstance(error, RefusedError)
@@ -181,7 +183,7 @@ def _read_meta(archive: Archive) -> dict[str, Any]:
     return dict(meta)
 
 
-def _check_text(text: bytes) -> None:
+def _check_text(text: bytes | bytearray) -> None:
     if len(text) > _MAX_META or not text.isascii() or sum(map(text.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise RefusedError("has a meta entry of too many values, or not in ASCII")
 
@@ -197,13 +199,18 @@ def _check_fields(meta: Mapping[str, Any]) -> None:
         raise RefusedError("has a meta entry nested too deeply")
     if sum(map(len, _canonical(meta["config"]))) > _MAX_CONFIG:
         raise RefusedError("has a meta entry with a configuration that is too long")
-    numbers = [meta["epoch"], meta["batch"], meta["step"], *meta["totals"].values()]
-    numbers += [entry["epoch"] for entry in meta["history"]]
-    numbers += [value for entry in meta["history"] for value in entry.values() if value is not None]
-    if meta["best"] is not None:
-        numbers += [meta["best"][name] for name in ("epoch", "loss", "accuracy")]
-    if not all(map(_is_amount, numbers)):
+    if not all(map(_is_amount, _amounts(meta))):
         raise RefusedError("has a meta entry with a count, a loss or an accuracy that is not a finite number from 0")
+
+
+def _amounts(meta: Mapping[str, Any]) -> Iterator[Any]:
+    """Every count, loss and accuracy, one by one: a list of those of a long history would take memory at every save."""
+    yield from (meta["epoch"], meta["batch"], meta["step"], *meta["totals"].values())
+    for entry in meta["history"]:
+        yield entry["epoch"]
+        yield from (value for value in entry.values() if value is not None)
+    if meta["best"] is not None:
+        yield from (meta["best"][name] for name in ("epoch", "loss", "accuracy"))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
