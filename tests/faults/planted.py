@@ -291,6 +291,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Plant bugs one at a time: does the fault suite catch them?")
     parser.add_argument("word", nargs="?", default="", help="only bugs whose names hold it")
     bugs = [bug for bug in BUGS if parser.parse_args().word in bug.name]
+    if "MNIST_MIRROR" not in os.environ:
+        raise SystemExit("set MNIST_MIRROR to the URL of a mirror: without it the tests of mirrors are skipped")
     with tempfile.TemporaryDirectory() as folder:
         copied(Path(folder))
         for tests in dict.fromkeys(bug.noticed_by for bug in bugs):
