@@ -73,10 +73,11 @@ class Call:
         """Whether success is right even if it fails.
 
         So it is where it lists a folder to find what may go, or removes what a killed process left behind: the next
-        save or run does so again. And where it makes a folder or a lock file that is there.
+        save or run does so again. And where it makes a folder or a lock file that is there, or where filelock asks for
+        a file without a name to see whether locks work here: it asks for a named one next.
         """
         sweeps = self.kind == "unlink" and self.paths[0].endswith("TEMPORARY")
-        return "O_DIRECTORY" in self.flags or sweeps or self.in_vain
+        return sweeps or self.in_vain or any(flag in self.flags for flag in ("O_DIRECTORY", "O_TMPFILE"))
 
     @property
     def reads(self) -> bool:
