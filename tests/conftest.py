@@ -84,6 +84,12 @@ def mnist_files(mnist_dir: Path) -> Path:
     return mnist_dir / "mnist"
 
 
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to work in, so that a relative path leads to nothing else."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def drawn_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the synthetic digits, drawn once for all tests."""
