@@ -24,7 +24,7 @@ def photograph(digit: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
     """
     height, width = (int(side) for side in rng.integers(200, 601) * rng.choice([(1, 1), (1, 0.75), (0.75, 1)]))
     height, width = max(height, 200), max(width, 200)
-    ink = _place(_with_pen(digit, rng.uniform(1.3, 3.8)), height, width, rng)
+    ink = _place(with_pen(digit, rng.uniform(1.3, 3.8)), height, width, rng)
     ink *= 1 - rng.uniform(0, 0.35) * _clouds(height, width, 12, rng)  # a pen does not press evenly
     ruling = rng.uniform(0.05, 0.2) * _ruling(height, width, rng)
     texture = (
@@ -43,7 +43,7 @@ def photograph(digit: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
     return _camera(scene, rng)
 
 
-def _with_pen(digit: NDArray[np.uint8], pen: float) -> Image.Image:
+def with_pen(digit: NDArray[np.uint8], pen: float) -> Image.Image:
     """Redraw the digit with a pen this wide, in MNIST pixels: strokes grow or shrink about their middle lines."""
     side = 28 * ENLARGED
     large = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
