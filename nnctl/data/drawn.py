@@ -14,7 +14,7 @@ from nnctl.data.catalog import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LAB
 from nnctl.errors import DataError, StorageError
 from nnctl.storage.durable import write_atomic
 
-VERSION = 1  # raise it whenever synthetic.draw() draws differently; cached digits of another version are drawn anew
+VERSION = 2  # raise it whenever synthetic.draw() draws differently; cached digits of another version are drawn anew
 PARTS = ((TRAIN_IMAGES, TRAIN_LABELS, 60_000, 0), (TEST_IMAGES, TEST_LABELS, 10_000, 1))  # names, count, seed
 NAMES = tuple(name for part in PARTS for name in part[:2])
 MANIFEST = "synthetic.json"  # written last: its hashes vouch for the other files

@@ -1,4 +1,4 @@
-"""The synthetic digits: reproducible, framed as MNIST frames its digits, readable and varied."""
+"""The synthetic digits: reproducible, framed as MNIST frames its digits, readable, and in many hands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from nnctl.data import synthetic
-from nnctl.data.synthetic import Pen, Skeleton, draw
+from nnctl.data.skeletons import SIGNS, SKELETONS, Skeleton
+from nnctl.data.synthetic import Pen, draw, pen_widths, render
 
 Drawing = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -83,7 +84,10 @@ def test_draw_gives_bytes_that_do_not_depend_on_the_blas_kernel_or_its_threads(d
     assert run.stdout.strip() == digest(*drawing)
 
 
-@pytest.mark.parametrize("stroke", [way for skeleton in synthetic.SKELETONS for way in skeleton.strokes.split("|")])
+STROKES = [drawn.strokes for drawn in SKELETONS] + [drawn.strokes for drawn in SIGNS]
+
+
+@pytest.mark.parametrize("stroke", sorted({way.strip() for strokes in STROKES for way in strokes.split("|")}))
 def test_skeletons_have_numbers_of_samples_that_do_not_depend_on_the_last_bit_of_a_length(stroke: str) -> None:
     points = np.array([point.split(",") for point in stroke.split()], float) / 100
     samples = synthetic.DENSITY * np.linalg.norm(np.diff(points, axis=0), axis=1)
@@ -128,7 +132,7 @@ def test_draw_makes_digits_that_a_classifier_of_another_drawing_reads(drawing: D
     others, truth = draw(1000, seed=2)
     distances = ((others.reshape(-1, 1, 784).astype(float) - centroids) ** 2).sum(axis=2)
     accuracy = np.mean(distances.argmin(axis=1) == truth)
-    assert accuracy > 0.72  # 0.78 to 0.81 when written; chance is 0.1
+    assert accuracy > 0.64  # 0.69 to 0.71 when written: the hands are many; chance is 0.1
 
 
 @pytest.mark.parametrize("digit", range(10))
@@ -141,9 +145,8 @@ def test_draw_makes_no_two_digits_alike(drawing: Drawing, digit: int) -> None:
 
 
 def test_skeletons_are_several_for_every_digit_and_each_draws_ink(monkeypatch: pytest.MonkeyPatch) -> None:
-    skeletons = synthetic.SKELETONS
-    assert np.bincount([skeleton.digit for skeleton in skeletons]).min() >= 3
-    for skeleton in skeletons:
+    assert np.bincount([skeleton.digit for skeleton in SKELETONS]).min() >= 10
+    for skeleton in SKELETONS:
         monkeypatch.setattr(synthetic, "SKELETONS", tuple(skeleton._replace(digit=digit) for digit in range(10)))
         images, _ = draw(10, seed=0)
         assert (images.mean(axis=(1, 2)) > 5).all()
@@ -161,18 +164,87 @@ def test_skeletons_of_more_weight_are_drawn_more_often(monkeypatch: pytest.Monke
 
 
 def test_pen_passes_through_every_point_of_the_skeleton() -> None:
-    pen = Pen(Skeleton(7, 1, "0,10 40,0 70,5 | 70,5 30,100"))
-    curve = pen.curve @ pen.points
+    pen = Pen("0,10 40,0 70,5 | 70,5 30,100")
+    curve = pen.curves[0] @ pen.points
     for point in ((0, 0.1), (0.4, 0), (0.7, 0.05), (0.3, 1)):
         assert np.linalg.norm(curve - point, axis=1).min() < 1e-12
 
 
 def test_pen_keeps_strokes_joined_that_share_a_point() -> None:
-    pen = Pen(Skeleton(7, 1, "0,0 70,0 | 70,0 30,100"))
-    (lift,) = np.flatnonzero(~pen.down)
+    pen = Pen("0,0 70,0 | 70,0 30,100")
+    assert pen.down.all()
     curves = pen.sample(50, np.random.default_rng(0))
-    np.testing.assert_allclose(curves[:, lift], curves[:, lift + 1], atol=1e-12)
-    assert np.ptp(curves[:, lift], axis=0).min() > 0.05
+    assert np.linalg.norm(np.diff(curves, axis=1), axis=2).max() < 0.12
+    joint = np.linalg.norm(np.diff(pen.curves[0] @ pen.points, axis=0), axis=1).argmin()
+    assert np.ptp(curves[:, joint], axis=0).min() > 0.05  # and it moves
+
+
+def test_pen_is_lifted_between_strokes_that_share_no_point() -> None:
+    pen = Pen("0,0 70,0 | 70,5 30,100 | 30,100 90,90")
+    (lift,) = np.flatnonzero(~pen.down)
+    np.testing.assert_allclose(pen.curves[:, lift : lift + 2] @ pen.points, [[(0.7, 0), (0.7, 0.05)]] * 3, atol=1e-12)
+
+
+def corner(strokes: str) -> float:
+    """How near the nearest of 200 curves come to the corner of the strokes, as written by a rounding hand."""
+    rounded = Pen(strokes).curves[2] @ Pen(strokes).points
+    return float(np.linalg.norm(rounded - (0.7, 0), axis=1).min())
+
+
+def test_pen_has_three_ways_through_the_points_smooth_straight_and_rounded() -> None:
+    pen = Pen("0,0 70,0 30,100")
+    smooth, straight, rounded = pen.curves @ pen.points
+    for way in (smooth, straight, rounded):
+        np.testing.assert_allclose(way[[0, -1]], [(0, 0), (0.3, 1)], atol=1e-12)
+    corner = int(np.linalg.norm(straight - (0.7, 0), axis=1).argmin())
+    np.testing.assert_allclose(straight[: corner + 1, 1], 0, atol=1e-12)
+    np.testing.assert_allclose(straight[corner:] @ (1, 0.4), 0.7, atol=1e-12)  # the line from (0.7, 0) to (0.3, 1)
+    assert np.abs(smooth[:corner, 1]).max() > 0.02  # swings out before a sharp turn
+    np.testing.assert_allclose(smooth[corner], (0.7, 0), atol=1e-12)
+    assert np.linalg.norm(rounded - (0.7, 0), axis=1).min() > 0.02
+
+
+def test_pen_rounds_the_corner_of_strokes_that_meet_and_no_end_of_one_that_does_not() -> None:
+    assert corner("0,0 70,0 | 70,0 30,100") > 0.03
+    assert corner("0,0 70,0 | 30,100 30,0") < 1e-12
+
+
+def test_pen_writes_through_other_points_if_it_is_given_them() -> None:
+    pen, rng = Pen("0,0 70,0 | 70,0 30,100"), np.random.default_rng(0)
+    points = np.full((300, 3, 2), (5.0, -3.0))
+    np.testing.assert_allclose(pen.sample(300, rng, points).mean(axis=(0, 1)), (5, -3), atol=0.02)
+
+
+def test_pens_are_thin_and_broad_and_finer_for_a_long_way() -> None:
+    rng = np.random.default_rng(0)
+    bar, eight = (
+        pen_widths(Pen(strokes).sample(2000, rng), rng)
+        for strokes in ("20,0 20,50 20,100", "56,12 10,10 36,50 54,70 22,100 4,84 38,44 56,10")
+    )
+    assert bar.min() < 0.8
+    assert bar.max() > 2.8
+    assert eight.max() < 2.1
+    assert np.median(bar) == pytest.approx(np.median(eight), abs=0.05)
+
+
+def bars(radius: float) -> NDArray[np.float64]:
+    """Widths in pixels of 2000 upright strokes, across their middle, by all their ink there."""
+    curves = np.zeros((2000, 31, 2))
+    curves[..., 1] = np.linspace(0, 1, 31)
+    boxes = render(curves, np.ones(30, bool), np.full(2000, radius), np.random.default_rng(0))
+    widths: NDArray[np.float64] = boxes[:, 10].sum(axis=1) / 255
+    return widths
+
+
+@pytest.mark.parametrize("radius", [0.75, 1.5, 3.0])
+def test_render_draws_strokes_as_broad_as_the_pen(radius: float) -> None:
+    assert np.median(bars(radius)) == pytest.approx(2 * radius, rel=0.15)
+
+
+def test_render_writes_thin_lines_along_a_broad_nib_and_never_loses_them() -> None:
+    widths = bars(2.5)
+    assert widths.min() > 1.9
+    assert 0.02 < np.mean(widths < 4) < 0.2  # a third of the pens have a nib, and some of those lie along the stroke
 
 
 def test_pen_leaves_no_ink_while_it_is_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
