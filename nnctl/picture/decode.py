@@ -61,8 +61,17 @@ def read_digit(data: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         ImageError: not such a picture, damaged, too large, blank, or not of one single digit.
     """
-    with _named(name):
+    with named(name):
         return digit.find_digit(_grey(data))
+
+
+def read_hypotheses(data: bytes, name: str) -> Iterator[digit.Hypothesis]:
+    """What may be ground and digit in an encoded picture; see `digit.find_hypotheses`.
+
+    Raises:
+        ImageError: not such a picture, damaged or too large.
+    """
+    return digit.find_hypotheses(read_grey(data, name))
 
 
 def read_grey(data: bytes, name: str) -> Grey:
@@ -71,7 +80,7 @@ def read_grey(data: bytes, name: str) -> Grey:
     Raises:
         ImageError: not such a picture, damaged or too large.
     """
-    with _named(name):
+    with named(name):
         return _grey(data)
 
 
@@ -89,7 +98,8 @@ def is_sample(data: bytes) -> bool:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def named(name: str) -> Iterator[None]:
+    """Put the name of a picture before the message of an ImageError."""
     try:
         yield
     except ImageError as error:

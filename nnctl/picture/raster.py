@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +16,7 @@ Picture = TypeVar("Picture", Grey, Mask)
 
 def resample(grey: Grey, height: int, width: int) -> Grey:
     """Scale (H, W) to (height, width): pixels are averaged by area where it shrinks, interpolated where it grows."""
-    scaled = _weights(grey.shape[0], height) @ grey @ _weights(grey.shape[1], width).T
-    return scaled.astype(np.float32, copy=False)
+    return _resample_rows(_resample_rows(grey, height).T, width).T
 
 
 def scaled(grey: Grey, longest: int) -> Grey:
@@ -27,11 +26,20 @@ def scaled(grey: Grey, longest: int) -> Grey:
     return resample(grey, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def _weights(old: int, new: int) -> Grey:
-    """How much each of `old` pixels in a row gives to each of `new`: (new, old), every row sums to one."""
+def _resample_rows(grey: Grey, new: int) -> Grey:
+    """Scale the rows, (H, W) to (new, W)."""
+    old, width = grey.shape
+    whole = max(1, old // new)  # so many rows are averaged first, without a matrix product
+    blocks = np.pad(grey, [(0, -old % whole), (0, 0)], mode="edge").reshape(-1, whole, width)
+    averaged = blocks.sum(axis=1) / np.float32(whole) if whole > 1 else grey
+    return (_weights(len(averaged), old / whole, new) @ averaged).astype(np.float32, copy=False)
+
+
+def _weights(count: int, old: float, new: int) -> Grey:
+    """How much each of `count` pixels, which cover a length of `old`, gives to each of `new`: every row sums to one."""
     step = old / new
     centre = (np.arange(new) + 0.5) * step - 0.5
-    distance = np.abs(np.arange(old) - centre[:, None])
+    distance = np.abs(np.arange(count) - centre[:, None])
     # shrinking, the overlap of two boxes of widths step and 1; growing, the triangle of linear interpolation
     weights = ((max(step, 1) + 1) / 2 - distance).clip(0, 1)
     shares: Grey = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -75,7 +83,21 @@ def local_median(grey: Grey, radius: int) -> Grey:
     padded = np.pad(grey, radius, mode="edge")
     size = 2 * radius + 1
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))[:, :, ::2, ::2]
-    return np.median(windows.reshape(*grey.shape, -1), axis=2).astype(np.float32)
+    middle: Grey = np.partition(windows.reshape(*grey.shape, -1), (size + 1) ** 2 // 8, axis=2)[
+        ..., (size + 1) ** 2 // 8
+    ]
+    return middle
+
+
+def part(grey: Grey, scale: float, box: Box) -> Grey:
+    """What lies in a box, which is given in a view of the picture that is this many times smaller."""
+    top, left, bottom, right = (max(0, round(scale * side)) for side in box)
+    return grey[top:bottom, left:right]
+
+
+def median(values: Grey) -> float:
+    """The middle of the values, of which there is one at least: `numpy.median` would import much first."""
+    return float(np.partition(values, values.size // 2, axis=None)[values.size // 2])
 
 
 def border(picture: Picture) -> Picture:
@@ -119,7 +141,7 @@ def between(mask: Mask) -> Mask:
     return filled
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Components:
     """The N connected components of a mask: (N,) arrays, and (H, W) labels, 0 outside and n + 1 in component n.
 
@@ -158,6 +180,16 @@ class Components:
         height, width = self.labels.shape
         cut: Mask = (self.top == 0) | (self.left == 0) | (self.bottom == height) | (self.right == width)
         return cut
+
+    def largest(self, count: int) -> Components:
+        """Only those with the most ink; a texture has thousands."""
+        if len(self.mass) <= count:
+            return self
+        chosen = np.sort(np.argsort(-self.mass, kind="stable")[:count])
+        renumbered = np.zeros(len(self.mass) + 1, np.intp)
+        renumbered[chosen + 1] = np.arange(1, count + 1)
+        measures = (getattr(self, field.name)[chosen] for field in dataclasses.fields(self)[1:])
+        return Components(renumbered[self.labels], *measures)
 
     def mask(self, chosen: Mask) -> Mask:
         """The (H, W) pixels of the components chosen by an (N,) mask."""

@@ -1,16 +1,11 @@
 """Photographs of real MNIST digits are read as what they show."""
 
 import io
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nnctl.data import datasets
-from nnctl.errors import ImageError
 from nnctl.picture.decode import read_digit
 from tests.support.photographs import photograph
 
@@ -38,21 +33,3 @@ def test_photographs_are_jpegs_of_200_to_600_pixels_that_show_the_digit() -> Non
         rows, columns = np.nonzero(read_digit(data, "photograph") > 127)
         assert np.ptp(rows) + 1 == 20
         assert np.ptp(columns) + 1 <= 14
-
-
-@pytest.mark.slow
-@pytest.mark.mnist
-def test_photographs_of_1000_test_digits_are_read_right_in_95_percent(
-    mnist_dir: Path, default_model: Callable[[Pixels], NDArray[np.intp]]
-) -> None:
-    mnist = datasets.load_dataset("mnist", mnist_dir, offline=True)
-    labels = mnist.test.labels[:1000]
-    digits = np.zeros((1000, 28, 28), np.uint8)
-    refused = np.zeros(1000, bool)
-    for n, image in enumerate(mnist.test.images[:1000]):
-        try:
-            digits[n] = read_digit(photograph(image, np.random.default_rng(n)), f"photograph {n}")
-        except ImageError:
-            refused[n] = True
-    right = (default_model(digits) == labels) & ~refused
-    assert right.mean() >= 0.95

@@ -1,0 +1,107 @@
+"""The ink of a digit is found though it is faint, thin, uneven or blurred, cropped closely, marked, or in a square."""
+
+import io
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from nnctl.picture.decode import read_digit
+from nnctl.picture.digit import find_hypotheses
+from tests.picture.test_digit import drawn, likeness
+from tests.support.pictures import encoded
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def five() -> Pixels:
+    return read_digit(encoded(drawn()), "five")
+
+
+def read(picture: Image.Image) -> Pixels:
+    return read_digit(encoded(picture), "picture")
+
+
+def best(picture: Image.Image, wanted: Pixels) -> float:
+    """The likeness of the candidate that is most like what is wanted: a network chooses among them."""
+    grey = np.asarray(picture.convert("L"), np.float32)
+    attempts = (attempt for hypothesis in find_hypotheses(grey) for attempt in hypothesis.attempts())
+    return max(likeness(candidate.pixels, wanted) for attempt in attempts for candidate in attempt.candidates)
+
+
+@pytest.mark.parametrize("margin", [0, 1])
+@pytest.mark.parametrize("pen", [2, 4, 6, 9, 16])
+def test_digit_is_found_whole_though_the_picture_ends_where_it_ends(pen: int, margin: int) -> None:
+    picture = drawn(pen=pen)
+    left, top, right, bottom = picture.point(lambda level: 255 * (level < 128)).getbbox() or (0, 0, 0, 0)
+    cropped = picture.crop((left - margin, top - margin, right + margin, bottom + margin))
+    assert likeness(read(cropped), read(picture)) > 0.9
+
+
+@pytest.mark.parametrize("size", [28, 66, 120])
+@pytest.mark.parametrize("blur", [0.02, 0.035])
+def test_digit_is_found_though_its_strokes_are_blurred_into_soft_skirts(size: int, blur: float, five: Pixels) -> None:
+    picture = drawn((size, size), ink=90, paper=170).filter(ImageFilter.GaussianBlur(blur * size))
+    assert likeness(read(picture), five) > 0.85
+
+
+@pytest.mark.parametrize("faint", [150, 190])
+def test_digit_is_found_whole_though_one_stroke_is_much_fainter(faint: int, five: Pixels) -> None:
+    picture = drawn(ink=30)
+    bar = drawn(ink=faint)
+    picture.paste(bar.crop((80, 40, 240, 90)), (80, 40))
+    assert best(picture, five) > 0.9
+
+
+@pytest.mark.parametrize("step", [8, 10, 12])
+def test_digit_is_found_whole_though_a_careless_reduction_broke_its_lines(step: int) -> None:
+    fine = np.asarray(drawn((480, 480), pen=7))
+    picture = Image.fromarray(fine[4::step, 4::step])
+    assert best(picture, read(drawn(pen=7))) > 0.75
+
+
+@pytest.mark.parametrize("ground", [0, 40])
+@pytest.mark.parametrize("margin", [10, 60])
+def test_bright_digit_is_found_in_a_dark_square_on_a_light_page(margin: int, ground: int, five: Pixels) -> None:
+    page = Image.new("L", (240 + 2 * margin, 250 + 2 * margin), 255)
+    page.paste(drawn(ink=255, paper=ground), (margin, margin))
+    assert likeness(read(page), five) > 0.95
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("gap", [12, 30])
+def test_lines_under_a_digit_are_left_out(gap: int, lines: int, five: Pixels) -> None:
+    picture = drawn((200, 200))
+    page = Image.new("L", (240, 260), 255)
+    page.paste(picture, (20, 10))
+    for n in range(lines):
+        ImageDraw.Draw(page).line([(60, 180 + gap + 14 * n), (190, 176 + gap + 14 * n)], fill=0, width=5)
+    assert likeness(read(page), five) > 0.95
+
+
+def test_ring_around_a_digit_is_left_out(five: Pixels) -> None:
+    page = drawn()
+    ImageDraw.Draw(page).ellipse([40, 20, 205, 230], outline=0, width=5)
+    assert likeness(read(page), five) > 0.95
+
+
+@pytest.mark.parametrize("edge", [(0, 30), (60, 61), (130, 200)])
+def test_digit_is_found_across_the_edge_of_a_shadow(edge: tuple[int, int], five: Pixels) -> None:
+    page = np.asarray(drawn(ink=60, paper=210), float)
+    page *= np.interp(np.arange(240), edge, (0.55, 1))[:, None]
+    assert best(Image.fromarray(page.astype(np.uint8)), five) > 0.93
+
+
+def test_candidates_say_where_they_lie_and_how_much_else_there_is() -> None:
+    page = Image.new("L", (600, 400), 255)
+    page.paste(drawn(), (40, 100))
+    page.paste(drawn(), (330, 100))
+    grey = np.asarray(Image.open(io.BytesIO(encoded(page))), np.float32)
+    first = next(next(find_hypotheses(grey)).attempts())
+    assert len(first.candidates) == 2
+    boxes = sorted((candidate.box for candidate in first.candidates), key=lambda box: box[1])
+    for box, left in zip(boxes, (40, 330), strict=True):
+        assert np.allclose(box, (152, left + 82, 298, left + 168), atol=6)
+    assert all(0.8 < candidate.others < 1.25 for candidate in first.candidates)
