@@ -106,12 +106,16 @@ def schedule(config: Config, images: int) -> Schedule:
 def recorded(config: Config) -> dict[str, Any]:
     """The configuration as plain values, as checkpoints have it.
 
-    An output that the loss implies is left out, as in the checkpoints from before there was a choice: equal trainings
-    have equal digests.
+    A key that came later is left out where it means what was done before, as in the checkpoints from then: equal
+    trainings have equal digests.
     """
     values = config.model_dump(mode="json")
     if values["network"]["output"] == next(iter(LOSSES[config.loss])):
         del values["network"]["output"]
+    if not config.data.mix:
+        del values["data"]["mix"]
+    if not config.judge:
+        del values["judge"]
     return values
 
 

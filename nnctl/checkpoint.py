@@ -4,8 +4,12 @@ Its arrays:
 
     param/<layer>.<name>    the parameters, float32
     optimizer/<name>        what the optimizer remembers, float32
+    judge/<layer>.<name>    the parameters of the network that tells digits from everything else, float32
     meta                    JSON as uint8: everything else, and the SHA-256 of every array and of itself;
                             the environment is called `about` there
+
+What reading pictures needs beside the network, a judge and a temperature, makes format version 2; a checkpoint without
+them, as every one is while its run trains, is of version 1.
 
 Names, sizes and shapes are checked before memory is set aside, contents after; `npz.py` sees to the rest.
 """
@@ -24,14 +28,14 @@ import numpy as np
 
 from nnctl.errors import CheckpointError
 from nnctl.nn.arrays import Array
-from nnctl.storage import npz
+from nnctl.storage import canonical, npz
 from nnctl.storage.durable import atomic_file, open_regular
 from nnctl.storage.npz import Archive, RefusedError
 from nnctl.train import TrainerState
 
-FORMAT_VERSION = 1
-INCIDENTAL = {"data.dir", "data.offline", "train.checkpoint_every", "train.keep", "train.threads"}
-"""Keys of a configuration that do not alter what is learned."""
+FORMAT_VERSIONS = (1, 2)
+INCIDENTAL = {"data.dir", "data.offline", "judge", "train.checkpoint_every", "train.keep", "train.threads"}
+"""Keys of a configuration that do not alter what the network learns."""
 
 _MAX_META = 22 * 2**20  # bytes; a history of 100,000 epochs fits
 _MAX_VALUES = 750_000  # in meta; the same history has 700,000, and memory goes by values more than by bytes
@@ -39,7 +43,6 @@ _MAX_CONFIG = 16 * 2**10  # bytes; the longest path fits, and few enough errors 
 _MAX_COUNT = 2**63
 _MAX_DEPTH = 10  # of lists and objects within each other; the state of a random generator needs 4
 _MAX_NAMED = 3  # arrays in one message
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _FIELD_TYPES = {
     "config": dict,
     "epoch": int,
@@ -52,6 +55,7 @@ _FIELD_TYPES = {
     "about": dict,
     "arrays": dict,
 }
+_READING_FIELDS = {"temperature"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +66,30 @@ class Checkpoint:
         state: of the trainer.
         config: the resolved configuration of the run, as plain values.
         environment: versions, processor, threads and data; of no consequence for what is computed next.
+        reading: {"temperature": T}, by which the probabilities of pictures are calibrated; empty before the run's end.
+        judge: each array of the network that tells digits from everything else, by name; empty if there is none.
     """
 
     state: TrainerState
     config: Mapping[str, Any]
     environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    judge: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+
+    @property
+    def format_version(self) -> int:
+        """The version of the file that it makes: 2 with what reading pictures needs, 1 without."""
+        return 2 if self.reading or self.judge else 1
+
+    def arrays(self) -> dict[str, Array]:
+        """Every array by its name in the file, sorted."""
+        return dict(sorted((self.state.arrays() | {f"judge/{name}": a for name, a in self.judge.items()}).items()))
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides how training goes on: equal digests, equal futures on equal data."""
         config = {key: value for key, value in flat(self.config).items() if key not in INCIDENTAL}
         arrays = {name: _describe(array) for name, array in self.state.arrays().items()}
-        return _sha256(self.state.values() | {"config": config, "arrays": arrays})
+        return canonical.sha256(self.state.values() | {"config": config, "arrays": arrays})
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -90,17 +107,19 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         CheckpointError: it holds what `load` would refuse, or the disk does not give back what was written.
         StorageError: the file system refused; the file that was there before is untouched.
     """
-    arrays = checkpoint.state.arrays()
+    arrays, version = checkpoint.arrays(), checkpoint.format_version
     meta = {**checkpoint.state.values(), "config": checkpoint.config, "about": checkpoint.environment}
+    if version > 1:
+        meta["reading"] = checkpoint.reading
     try:
         for name, array in arrays.items():
             _check_array(name, array)
         meta["arrays"] = {name: _describe(array) for name, array in arrays.items()}
-        _check_fields(meta)
-        meta["format_version"] = FORMAT_VERSION
-        meta["sha256"] = _sha256(meta)
+        _check_fields(meta, version)
+        meta["format_version"] = version
+        meta["sha256"] = canonical.sha256(meta)
         text = bytearray()  # it grows in place; what `join` and `BytesIO` let go of would litter the heap, save by save
-        for piece in _canonical(meta):
+        for piece in canonical.pieces(meta):
             text += piece
         _check_text(text)
     except (RefusedError, ValueError, TypeError, KeyError) as error:
@@ -149,18 +168,18 @@ def _read(file: BinaryIO) -> Checkpoint:
         arrays = {name: _read_array(archive, name, described[name]) for name in described}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise RefusedError(f"has a malformed entry ({type(error).__name__})") from error
-    params, optimizer = (
+    params, optimizer, judge = (
         {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        for prefix in ("param/", "optimizer/")
+        for prefix in ("param/", "optimizer/", "judge/")
     )
-    if len(params) + len(optimizer) != len(arrays):
+    config, environment, reading = meta.pop("config"), meta.pop("about"), meta.pop("reading", {})
+    if len(params) + len(optimizer) + len(judge) != len(arrays) or (judge and not reading):
         raise RefusedError("holds arrays that are no part of a checkpoint")
-    config, environment = meta.pop("config"), meta.pop("about")
-    return Checkpoint(TrainerState(params, optimizer, **meta), config, environment)
+    return Checkpoint(TrainerState(params, optimizer, **meta), config, environment, reading, judge)
 
 
 def _read_meta(archive: Archive) -> dict[str, Any]:
-    """Read the JSON: first its version, then its own SHA-256, then the fields that every version 1 has."""
+    """Read the JSON: first its version, then its own SHA-256, then the fields that every file of that version has."""
     length = archive.length("meta")
     if not 0 < length <= _MAX_META:
         raise RefusedError("has a meta entry of the wrong size")
@@ -172,14 +191,15 @@ def _read_meta(archive: Archive) -> dict[str, Any]:
     except RecursionError as error:
         raise RefusedError("has a meta entry nested too deeply") from error
     version = meta.pop("format_version")
-    if version != FORMAT_VERSION:
-        raise RefusedError(f"is of format version {version!r:.20}; this nnctl reads version {FORMAT_VERSION}")
+    if version not in FORMAT_VERSIONS:
+        known = " and ".join(map(str, FORMAT_VERSIONS))
+        raise RefusedError(f"is of format version {version!r:.20}; this nnctl reads versions {known}")
     if type(version) is not int:  # 1.0 and true are equal to 1
         raise RefusedError("has a meta entry whose format version is no whole number")
     sha256 = meta.pop("sha256")
-    if _sha256(meta | {"format_version": version}) != sha256:
+    if canonical.sha256(meta | {"format_version": version}) != sha256:
         raise RefusedError("has a damaged meta entry")
-    _check_fields(meta)
+    _check_fields(meta, version)
     return dict(meta)
 
 
@@ -188,16 +208,19 @@ def _check_text(text: bytes | bytearray) -> None:
         raise RefusedError("has a meta entry of too many values, or not in ASCII")
 
 
-def _check_fields(meta: Mapping[str, Any]) -> None:
+def _check_fields(meta: Mapping[str, Any], version: int) -> None:
     """Refuse a meta entry whose fields do not hold what training puts there; files are written by this rule too."""
-    if meta.keys() != _FIELD_TYPES.keys():
+    types = _FIELD_TYPES | ({"reading": dict} if version > 1 else {})
+    if meta.keys() != types.keys():
         raise RefusedError("has a meta entry with missing or unknown fields")
-    for name, kind in _FIELD_TYPES.items():
+    for name, kind in types.items():
         if not isinstance(meta[name], kind) or isinstance(meta[name], bool):
             raise RefusedError(f"has a meta entry with a {name} of the wrong type")
     if _nested_beyond(_MAX_DEPTH, meta):
         raise RefusedError("has a meta entry nested too deeply")
-    if sum(map(len, _canonical(meta["config"]))) > _MAX_CONFIG:
+    if version > 1 and not _is_reading(meta["reading"]):
+        raise RefusedError("has a meta entry whose reading is not one temperature, a finite number above 0")
+    if sum(map(len, canonical.pieces(meta["config"]))) > _MAX_CONFIG:
         raise RefusedError("has a meta entry with a configuration that is too long")
     if not all(map(_is_amount, _amounts(meta))):
         raise RefusedError("has a meta entry with a count, a loss or an accuracy that is not a finite number from 0")
@@ -224,6 +247,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _is_amount(value: Any) -> bool:
     """Whether it is a count, a loss or an accuracy; true and 10**30 are numbers to Python as well."""
     return (type(value) is int and 0 <= value <= _MAX_COUNT) or (type(value) is float and 0 <= value < math.inf)
+
+
+def _is_reading(reading: Mapping[str, Any]) -> bool:
+    """Whether it is {"temperature": T} with a finite T above 0."""
+    temperature = reading.get("temperature")
+    return reading.keys() == _READING_FIELDS and type(temperature) is float and 0 < temperature < math.inf
 
 
 def _nested_beyond(depth: int, value: Any) -> bool:
@@ -256,34 +285,3 @@ def _describe(array: Array) -> dict[str, Any]:
     """Shape, type and SHA-256 of an array."""
     sha256 = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
-
-
-def _sha256(fields: Mapping[str, Any]) -> str:
-    """Of a JSON object in its one spelling, in hexadecimal; raises ValueError on a number that is not finite."""
-    digest = hashlib.sha256()
-    for piece in _canonical(fields):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _canonical(fields: Mapping[str, Any]) -> Iterator[bytes]:
-    """A JSON object in one spelling, piece by piece: `json` would hold each word of a long history in memory at once.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-
-    def encoded(value: Any) -> bytes:
-        return _ENCODER.encode(value).encode()
-
-    yield b"{"
-    for place, key in enumerate(sorted(fields)):
-        yield b"," * (place > 0) + encoded(key) + b":"
-        value = fields[key]
-        if isinstance(value, list):
-            yield b"["
-            yield from (b"," * (place > 0) + encoded(entry) for place, entry in enumerate(value))
-            yield b"]"
-        else:
-            yield encoded(value)
-    yield b"}"

@@ -1,6 +1,7 @@
 """Building: every name of the configuration has its object, and every default is the same wherever it stands."""
 
 import inspect
+import json
 import math
 import typing
 from collections.abc import Sequence
@@ -8,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from nnctl import build, config
+from nnctl import build, checkpoint, config, judge
 from nnctl.config import Config, models
-from nnctl.data import datasets
+from nnctl.data import Examples, datasets
 from nnctl.errors import ConfigError
 from nnctl.nn.activations import ACTIVATIONS, Identity, Sigmoid, Softmax
 from nnctl.nn.initializers import INITIALIZERS
@@ -121,6 +122,13 @@ def test_defaults_of_load_dataset_equal_those_of_the_configuration():
     assert default(datasets.load_dataset, "directory") == settings.dir
     assert default(datasets.load_dataset, "offline") == settings.offline
     assert default(datasets.load_dataset, "limit") is settings.train_limit is None
+
+
+def test_judge_sees_the_same_pixels_as_a_network_and_has_one_output_more():
+    network = judge.train_judge(Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, int)), 0).network
+    assert network.shapes[0] == build.IMAGE_SHAPE
+    assert network.shapes[-1] == (build.CLASSES + 1,)
+    assert build.CLASSES == judge.NO_DIGIT
 
 
 @pytest.mark.parametrize(
@@ -253,6 +261,21 @@ def test_recorded_gives_the_configuration_back_and_leaves_out_an_implied_output(
     assert values["network"].get("output") == output
     assert ("output" in values["network"]) == (output is not None)
     assert config.from_mapping(values) == settings
+
+
+@pytest.mark.parametrize(("mix", "judge"), [(0, "false"), (0.5, "false"), (0, "true"), (0.25, "true")])
+def test_recorded_gives_the_configuration_back_and_leaves_out_what_older_checkpoints_lack(mix, judge):
+    settings = configured(f"data.mix={mix}", f"judge={judge}")
+    values = build.recorded(settings)
+    assert ("mix" in values["data"], "judge" in values) == (mix > 0, judge == "true")
+    assert config.from_mapping(values) == settings
+
+
+def test_recorded_leaves_out_every_later_key_that_says_what_was_done_before():
+    before = configured(*(f"{path}={json.dumps(value)}" for path, value in models.LATER.items()))
+    assert checkpoint.flat(config.to_mapping(before)).keys() - checkpoint.flat(build.recorded(before)).keys() == {
+        *models.LATER
+    }
 
 
 # Settings of the sections

@@ -24,6 +24,7 @@ from nnctl.checkpoint import Checkpoint
 from nnctl.errors import CheckpointError, StorageError
 from nnctl.train import TrainerState
 from tests.support.checkpoints import forged, members_of, npy, npy_of_text, read_meta, signed, zipped
+from tests.support.files import ROOT
 
 RNG = np.random.default_rng(0)
 CONFIG = {"seed": 1, "network": {"hidden": [4]}, "data": {"dir": "Ziffern/ä"}}
@@ -393,15 +394,15 @@ def test_checkpoint_load_accepts_another_spelling_of_the_same(path, data):
     assert load_bytes(path, forged(data)).digest() == SAVED.digest()
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1], "x" * 10_000, "a\nb\x1b[31m"])
+@pytest.mark.parametrize("version", [0, 3, 99, "1", None, [1], "x" * 10_000, "a\nb\x1b[31m"])
 def test_checkpoint_load_refuses_another_format_version_by_its_number(path, data, version):
     path.write_bytes(forged(data, format_version=version))
-    assert_refused(path, f"is of format version {version!r:.20}; this nnctl reads version 1")
+    assert_refused(path, f"is of format version {version!r:.20}; this nnctl reads versions 1 and 2")
 
 
 def test_checkpoint_load_calls_a_newer_version_so_whatever_fields_it_has(path):
-    path.write_bytes(zipped(("meta.npy", npy_of_text(b'{"format_version": 2, "all": "new"}'))))
-    assert_refused(path, "is of format version 2")
+    path.write_bytes(zipped(("meta.npy", npy_of_text(b'{"format_version": 3, "all": "new"}'))))
+    assert_refused(path, "is of format version 3")
 
 
 class Canary:
@@ -781,3 +782,103 @@ def test_checkpoint_load_refuses_an_array_that_meta_does_not_describe(path, data
     meta["arrays"]["param/output.weight"] = described
     path.write_bytes(zipped(*(members_of(data) | {"meta.npy": signed(meta)}).items()))
     assert_refused(path)
+
+
+# Version 2: with what reading pictures needs
+
+JUDGE = {"hidden.weight": RNG.normal(size=(3, 2)).astype(np.float32), "output.bias": np.ones(11, np.float32)}
+READY = dataclasses.replace(SAVED, reading={"temperature": 1.25}, judge=JUDGE)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of READY's file."""
+    path = tmp_path_factory.mktemp("ready") / "state.npz"
+    checkpoint.save(path, READY)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("judge", [JUDGE, {}], ids=["judge", "no judge"])
+def test_checkpoint_load_gives_back_a_temperature_and_a_judge_to_the_bit(path, judge):
+    checkpoint.save(path, dataclasses.replace(READY, judge=judge))
+    loaded = checkpoint.load(path)
+    assert loaded.reading == {"temperature": 1.25}
+    assert {name: array.tobytes() for name, array in loaded.judge.items()} == {
+        name: array.tobytes() for name, array in judge.items()
+    }
+    assert loaded.state.values() == STATE.values()
+    assert loaded.state.arrays().keys() == STATE.arrays().keys()
+    assert loaded.format_version == read_meta(path.read_bytes())["format_version"] == 2
+
+
+def test_checkpoint_of_version_2_can_be_read_by_plain_numpy(path, ready):
+    path.write_bytes(ready)
+    with np.load(path, allow_pickle=False) as file:
+        assert {*file.files} == {"meta", *STATE.arrays(), "judge/hidden.weight", "judge/output.bias"}
+        np.testing.assert_array_equal(file["judge/hidden.weight"], JUDGE["hidden.weight"], strict=True)
+        assert json.loads(file["meta"].tobytes())["reading"] == {"temperature": 1.25}
+
+
+def test_checkpoint_digest_does_not_depend_on_what_reading_pictures_needs(path, ready):
+    assert READY.digest() == SAVED.digest() == load_bytes(path, ready).digest()
+
+
+def test_checkpoint_without_them_is_written_as_before_there_was_a_version_2(path):
+    before = ROOT / "tests" / "faults" / "checkpoints" / "format-1.npz"
+    checkpoint.save(path, checkpoint.load(before))
+    assert path.read_bytes() == before.read_bytes()
+
+
+WRONG_READINGS: list[Any] = [
+    {},
+    {"temperature": 0.0},
+    {"temperature": -1.0},
+    {"temperature": float("nan")},
+    {"temperature": float("inf")},
+    {"temperature": 1},
+    {"temperature": True},
+    {"temperature": "1.25"},
+    {"temperature": None},
+    {"temperature": 1.25, "more": 1},
+    {"more": 1.25},
+    [1.25],
+    1.25,
+    None,
+]
+"""What no checkpoint of version 2 may say."""
+
+
+@pytest.mark.parametrize("reading", WRONG_READINGS, ids=str)
+def test_checkpoint_neither_loads_nor_saves_a_temperature_that_is_none(path, ready, reading):
+    path.write_bytes(forged(ready, reading=reading))
+    assert_refused(path)
+    path.unlink()
+    assert_not_saved(path, dataclasses.replace(READY, reading=reading))
+
+
+def test_checkpoint_load_refuses_fields_and_arrays_of_another_version(path, data, ready):
+    path.write_bytes(forged(data, reading={"temperature": 1.25}))
+    assert_refused(path, "missing or unknown fields")
+    path.write_bytes(forged(data, format_version=2))
+    assert_refused(path, "missing or unknown fields")
+    path.write_bytes(forged(ready, format_version=1))
+    assert_refused(path, "missing or unknown fields")
+    path.write_bytes(forged(data, {"judge/output.bias": np.ones(11, np.float32)}))
+    assert_refused(path, "no part of a checkpoint")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_checkpoint_neither_loads_nor_saves_a_judge_that_is_not_finite(path, ready, value):
+    wrong = np.full(11, value, np.float32)
+    path.write_bytes(forged(ready, {"judge/output.bias": wrong}))
+    assert_refused(path, "that are not finite")
+    path.unlink()
+    assert_not_saved(path, dataclasses.replace(READY, judge=JUDGE | {"output.bias": wrong}), "not finite")
+
+
+def test_checkpoint_load_refuses_a_judge_of_another_type_or_with_other_bytes(path, ready):
+    path.write_bytes(forged(ready, {"judge/output.bias": np.ones(11)}))
+    assert_refused(path)
+    other = members_of(ready) | {"judge/output.bias.npy": npy(np.zeros(11, np.float32))}
+    path.write_bytes(zipped(*other.items()))
+    assert_refused(path, "other bytes in 'judge/output.bias'")

@@ -29,17 +29,16 @@ def info(target: Path | None, as_json: bool) -> None:
 
     path = rundir.find_checkpoint(target)
     loaded = load_checked(path)
-    from nnctl import checkpoint as checkpoints
-
-    state, environment = loaded.state, loaded.environment
-    arrays = {name: list(array.shape) for name, array in state.arrays().items()}
+    state, environment, reading = loaded.state, loaded.environment, loaded.reading
+    arrays = {name: list(array.shape) for name, array in loaded.arrays().items()}
     report: dict[str, Any] = {
         "checkpoint": str(path),
-        "format_version": checkpoints.FORMAT_VERSION,
+        "format_version": loaded.format_version,
         "epoch": state.epoch,
         "step": state.step,
         "batch": state.batch,
         "best": state.best,
+        "reading": reading or None,
         "digest": loaded.digest(),
         "arrays": arrays,
         "about": environment,
@@ -57,6 +56,9 @@ def info(target: Path | None, as_json: bool) -> None:
             f"best        epoch {state.best['epoch']}: validation accuracy {100 * state.best['accuracy']:.2f} %, "
             f"loss {state.best['loss']:.4f}"
         )
+    if reading:
+        judge = "a judge" if loaded.judge else "no judge"
+        console.result(f"pictures    {judge}, temperature {reading['temperature']:.3f}")
     for name, shape in arrays.items():
         console.result(f"array       {console.printable(name)} ({', '.join(map(str, shape))})")
 

@@ -53,7 +53,7 @@ class TrainingProgress(Listener):
             from tqdm import tqdm
 
             trainer = start.trainer
-            total = self._epochs * -(-len(start.dataset.train) // trainer.batch_size)
+            total = self._epochs * -(-len(start.train) // trainer.batch_size)
             ascii_only = not console.speaks_unicode(sys.stderr)
             self._bar = tqdm(
                 desc="training", initial=trainer.steps, total=total, leave=False, ascii=ascii_only, unit="step"
@@ -77,6 +77,11 @@ class TrainingProgress(Listener):
         """Take the bar away, before the result is measured."""
         self._close()
 
+    def on_judge(self) -> None:
+        """Say what the last seconds are for."""
+        if self._shown:
+            console.note("learning to tell digits from everything else")
+
     def on_warning(self, message: str) -> None:
         """Say it, whether or not anything else is shown."""
         console.warning(message)
@@ -87,9 +92,12 @@ def announce(start: Start) -> None:
     from nnctl import build
 
     dataset, trainer, described = start.dataset, start.trainer, start.config.network
+    drawn = len(start.train) - len(dataset.train)
+    and_drawn = f" and {drawn:,} drawn digits" if drawn else ""
     console.note(
-        f"{dataset.name}: {len(dataset.train):,} images to train on, {len(dataset.validation):,} to validate, "
-        f"{len(dataset.test):,} to test\nnetwork: {build.sizes(described.hidden)}, {described.activation}, "
+        f"{dataset.name}: {len(dataset.train):,} images{and_drawn} to train on, "
+        f"{len(dataset.validation):,} to validate, {len(dataset.test):,} to test\n"
+        f"network: {build.sizes(described.hidden)}, {described.activation}, "
         f"{trainer.network.params.size:,} parameters"
     )
     if trainer.steps:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nnctl.config import files
 from nnctl.config.errors import ALIASES, HINT, Entry, brief, collected, did_you_mean, errors_of, last, shown
-from nnctl.config.models import FIELDS, SECTIONS, VARIANTS, Config
+from nnctl.config.models import FIELDS, LATER, SECTIONS, VARIANTS, Config
 from nnctl.errors import ArgumentError, ConfigError
 
 # the options of the command line that stand for a key
@@ -64,11 +64,14 @@ def load(
 
 
 def from_mapping(values: Mapping[str, object], where: str = "saved configuration") -> Config:
-    """Turn nested plain values, such as `to_mapping` gives, into a Config; raise ConfigError on any error."""
+    """Turn nested plain values, such as `to_mapping` gives, into a Config; raise ConfigError on any error.
+
+    A configuration that was saved before a key came goes on to mean what it meant; see `_as_then`.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: holds a {type(values).__name__} where keys and values belong", HINT)
     errors: list[str] = []
-    return _resolve([_flatten(values, lambda _: where, errors)], errors, HINT).config
+    return _resolve([_as_then(_flatten(values, lambda _: where, errors), where)], errors, HINT).config
 
 
 def variable(path: str) -> str:
@@ -84,7 +87,21 @@ def _from_file(path: Path, errors: list[str]) -> list[Entry]:
 
     for key, line in document.repeated.items():
         errors.append(f"{path}:{line}: {shown(key)}: is given twice; first on line {document.lines[key]}")
-    return _flatten(document.tree, where, errors)
+    return _as_then(_flatten(document.tree, where, errors), str(path))
+
+
+def _as_then(entries: list[Entry], where: str) -> list[Entry]:
+    """What a whole configuration, as runs save it, means if it is older than some keys: what was done without them.
+
+    It has every key but those. One that leaves out others as well was written by hand, and gets today's defaults.
+    """
+    given = {entry.path: entry.value for entry in entries}
+    variants = {section: given.get(f"{section}.name") for section in VARIANTS}
+    whole = {path for path, models in FIELDS.items() if variants.get(path.rpartition(".")[0], "") in [*models]}
+    lacking = (whole | {f"{section}.name" for section in VARIANTS}) - given.keys()
+    if not lacking <= LATER.keys():
+        return entries
+    return [*entries, *(Entry(path, LATER[path], f"{where}, which is older than this key") for path in sorted(lacking))]
 
 
 def _from_environ(environ: Mapping[str, str], errors: list[str]) -> list[Entry]:

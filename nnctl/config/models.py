@@ -78,6 +78,12 @@ class DataConfig(Section):
     train_limit: Count | None = Field(
         default=None, description="train on the first so many images only, for quick trials"
     )
+    mix: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="drawn digits added to MNIST's training images, as a share of them; other datasets get none",
+    )
     augment: AffineConfig | ElasticConfig | NoAugmentConfig = Field(
         default=AffineConfig(), discriminator="name", description="how training images are distorted, anew each epoch"
     )
@@ -170,7 +176,7 @@ class ConstantConfig(Section):
 class TrainConfig(Section):
     """How long to train, and in which portions."""
 
-    epochs: int = Field(default=12, ge=1, le=100_000, description="times each training image is seen")
+    epochs: int = Field(default=15, ge=1, le=100_000, description="times each training image is seen")
     batch_size: int = Field(default=64, ge=1, le=60_000, description="images in each step")
     patience: Count | None = Field(
         default=None, description="stop after this many epochs without a better validation; null: never"
@@ -197,6 +203,10 @@ class Config(Section):
     loss: Literal["cross_entropy", "mse"] = Field(
         default="cross_entropy",
         description="how far the outputs are from their targets; mse: the squared error, summed over outputs",
+    )
+    judge: bool = Field(
+        default=True,
+        description="train a second network that tells digits from everything else; only where there are digits",
     )
     optimizer: SGDConfig | AdamConfig | AdamWConfig = Field(
         default=SGDConfig(), discriminator="name", description="how gradients change the parameters"
@@ -264,3 +274,6 @@ SECTIONS = tuple(dict.fromkeys(path[:end] for path in FIELDS for end, character 
 
 VARIANTS = {path.removesuffix(".name"): tuple(models) for path, models in FIELDS.items() if path.endswith(".name")}
 """Each section that has a name -> its variants, the default first."""
+
+LATER = {"network.output": None, "data.mix": 0.0, "judge": False}
+"""Keys that are younger than saved configurations -> the value that means what was done before they came."""

@@ -51,6 +51,16 @@ class Entry:
     files: tuple[DataFile, ...] = ()
     shape: tuple[int, int] = (28, 28)
 
+    @property
+    def of_digits(self) -> bool:
+        """Whether its images show the digits 0 to 9."""
+        return self.classes == DIGITS
+
+    @property
+    def drawn(self) -> bool:
+        """Whether nnctl draws its images itself."""
+        return not self.files
+
 
 # fmt: off
 CATALOG = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nnctl.config import Config
-    from nnctl.data import Dataset
+    from nnctl.data import Dataset, Examples
     from nnctl.train import EpochReport, Step, Trainer
 
 
@@ -19,13 +19,15 @@ class Start:
     Attributes:
         directory: where it is saved.
         config: resolved, nothing in it is left open.
-        dataset: what it learns from.
+        dataset: its images, as they were published or drawn.
+        train: what it learns from: the training images, and behind them the drawn digits that were mixed in.
         trainer: in the state from which it goes on.
     """
 
     directory: Path
     config: Config
     dataset: Dataset
+    train: Examples
     trainer: Trainer
 
 
@@ -43,6 +45,9 @@ class Listener:
 
     def on_end(self) -> None:
         """Training is over; the result is measured next."""
+
+    def on_judge(self) -> None:
+        """The result is measured; a second network learns next what is no digit, which takes some seconds."""
 
     def on_warning(self, message: str) -> None:
         """Something is odd that does not stop the run."""

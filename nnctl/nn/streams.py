@@ -16,6 +16,8 @@ class Purpose(enum.IntEnum):
     SHUFFLE = 1
     DROPOUT = 2
     AUGMENTATION = 3
+    MIX = 4
+    JUDGE = 5
 
 
 def stream(seed: int, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
@@ -23,3 +25,8 @@ def stream(seed: int, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"a seed is a whole number from 0, not {seed!r:.40}")
     return np.random.default_rng(np.random.SeedSequence((seed, purpose, epoch)))
+
+
+def new_seed(rng: np.random.Generator) -> int:
+    """A seed drawn from a stream, for what takes a seed and not a generator."""
+    return int(rng.integers(2**63))

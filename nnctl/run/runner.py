@@ -18,14 +18,15 @@ from nnctl.checkpoint import Checkpoint
 from nnctl.config import Config, to_yaml
 from nnctl.data.catalog import CATALOG
 from nnctl.data.datasets import Dataset
+from nnctl.data.mix import mixed, sha256_of_drawn
 from nnctl.errors import ArgumentError, CheckpointError, ConfigError, DivergedError, StoppedError, StorageError
 from nnctl.logs.jsonl import MetricsFile
 from nnctl.logs.listener import Listener, Start
-from nnctl.model import Model
 from nnctl.nn.metrics import Evaluation
-from nnctl.run.resuming import check_best, no_best, of_another, restore
+from nnctl.run.ending import conclude
+from nnctl.run.resuming import check_best, of_another, restore
 from nnctl.rundir import RunDir
-from nnctl.train import EpochReport, evaluate
+from nnctl.train import EpochReport
 
 Stop = Callable[[], int | None]
 """Asked after each step and epoch: the number of the signal that asks for the end, or None."""
@@ -126,9 +127,11 @@ def _check_dataset(dataset: object, config: Config) -> None:
 
 def _settled(config: Config, dataset: Dataset) -> Config:
     """What was left open has been decided by now: record what it has become, so that the run can be replayed."""
-    data = config.data.model_copy(update={"dataset": dataset.name})
+    entry = CATALOG[dataset.name]
+    mix = config.data.mix if entry.of_digits and not entry.drawn else 0.0
+    data = config.data.model_copy(update={"dataset": dataset.name, "mix": mix})
     train = config.train.model_copy(update={"threads": blas.threads_in_force() or config.train.threads})
-    return config.model_copy(update={"data": data, "train": train})
+    return config.model_copy(update={"data": data, "judge": config.judge and entry.of_digits, "train": train})
 
 
 class _Run:
@@ -137,14 +140,15 @@ class _Run:
     def __init__(self, config: Config, dataset: Dataset, run: RunDir, listeners: Sequence[Listener]) -> None:
         self.config, self.dataset, self.run = config, dataset, run
         self.recorded = build.recorded(config)
-        self.trainer = build.trainer(config, len(dataset.train))
+        self.images = mixed(dataset.train, config.data.mix, config.seed)  # with their labels, to learn from
+        self.trainer = build.trainer(config, len(self.images))
         self.metrics = MetricsFile(run.metrics)
         self.listeners = [self.metrics, *listeners]
         self.metadata: dict[str, Any] = environment.describe() | {
             "seed": config.seed,
             "dataset": dataset.name,
             "fallback": dataset.fallback,
-            "data_sha256": dataset.sha256,
+            "data_sha256": dataset.sha256 | sha256_of_drawn(self.images[len(dataset.train) :]),
             "parameters": self.trainer.network.params.size,
             "started": _now(),
             "status": "running",
@@ -156,14 +160,15 @@ class _Run:
         self._begin()
         with self._early_end_recorded():
             self.run.write_metadata(self.metadata)
-            start = Start(self.run.path, self.config, self.dataset, self.trainer)
+            start = Start(self.run.path, self.config, self.dataset, self.images, self.trainer)
             for listener in self.listeners:
                 listener.on_start(start)
             with stopping() as stop, np.errstate(all="ignore"):  # what overflows is reported as diverged
                 self._learn(stop)
             for listener in self.listeners:
                 listener.on_end()
-            test = self._test()
+            ended = (self.run, self.trainer, self.config, self.dataset, self.images)
+            test = conclude(*ended, on_judge=self._tell_of_judge)
             self.metadata |= self._outcome(test)
             self.run.write_metadata(self.metadata)
         return test
@@ -186,7 +191,7 @@ class _Run:
 
     def _learn(self, stop: Stop) -> None:
         every = self.config.train.checkpoint_every
-        for event in self.trainer.run(self.dataset.train, self.dataset.validation, self.config.train.epochs):
+        for event in self.trainer.run(self.images, self.dataset.validation, self.config.train.epochs):
             if isinstance(event, EpochReport):
                 self._save(best=event.best)
                 for listener in self.listeners:
@@ -221,11 +226,11 @@ class _Run:
             saved = checkpoint.load(run.last)
         except CheckpointError as error:
             raise CheckpointError(error.message, run.without_last()) from error
+        restore(trainer, self.recorded, saved, run.last)
         if saved.environment.get("data_sha256") != self.metadata["data_sha256"]:
             raise ConfigError(f"{run.path}: was begun with other data", "give it the files it had, or start a new run")
-        restore(trainer, self.recorded, saved, run.last)
         try:
-            trainer.check_examples(self.dataset.train, self.dataset.validation)
+            trainer.check_examples(self.images, self.dataset.validation)
         except ArgumentError as error:
             raise of_another(run.last) from error
         check_best(run, trainer, self.config.train.epochs)
@@ -258,16 +263,9 @@ class _Run:
         for listener in self.listeners:
             listener.on_warning(message)
 
-    def _test(self) -> Evaluation:
-        """Measure the best epoch's network on the test set; without validation, the last one's."""
-        trainer = self.trainer
-        if trainer.best is None:
-            return evaluate(trainer.network, self.dataset.test, trainer.criterion)
-        best = checkpoint.load(self.run.best)
-        if best.state.best != trainer.best:
-            raise no_best(self.run, trainer, "is not the best of this run")
-        model = Model.from_checkpoint(best, self.run.best)
-        return evaluate(model.network, self.dataset.test, model.criterion)
+    def _tell_of_judge(self) -> None:
+        for listener in self.listeners:
+            listener.on_judge()
 
     def _outcome(self, test: Evaluation) -> dict[str, Any]:
         """What run.json says of a run in the end."""

@@ -15,8 +15,10 @@ SMALL = (
     "--set=data.dataset=synthetic",
     "--set=data.train_limit=2000",
     "--set=data.validation=500",
+    "--set=data.mix=0",
     "--set=network.hidden=[16]",
     "--set=train.epochs=2",
+    "--set=judge=false",
     "--threads=1",
 )
 

@@ -163,7 +163,7 @@ def rewrite(change: Callable[[Arrays, dict[str, Any]], None]) -> Callable[[], No
 
 
 def another_version(_: Arrays, meta: dict[str, Any]) -> None:
-    meta["format_version"] = 2
+    meta["format_version"] = 3
 
 
 def another_network(_: Arrays, meta: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ def replaced_by(content: bytes) -> Callable[[], None]:
 
 CHECKPOINTS = (
     checkpoint("that is truncated", cut_off, "is not a whole checkpoint"),
-    checkpoint("of another format version", rewrite(another_version), "is of format version 2; this nnctl reads"),
+    checkpoint("of another format version", rewrite(another_version), "is of format version 3; this nnctl reads"),
     checkpoint("holding objects", holding_an_object, "holds 'param/hidden1.bias' in another size"),
     checkpoint("with a changed shape", reshaped, "holds 'param/hidden1.weight' with another header"),
     checkpoint("with a duplicate member", holding_a_member_twice, "holds 'param/output.bias' twice"),

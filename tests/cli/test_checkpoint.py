@@ -9,6 +9,9 @@ import filelock
 import pytest
 
 from nnctl import checkpoint
+from nnctl.data import Examples, synthetic
+from nnctl.judge import train_judge
+from nnctl.model import Model
 from tests.support.cli import Cli
 from tests.support.runs import info
 
@@ -24,6 +27,18 @@ def test_checkpoint_info_tells_what_a_checkpoint_holds(cli: Cli, small_run: Path
     assert lines["trained"].startswith("2 epochs, 64 steps")
     assert lines["best"].startswith("epoch 2: validation accuracy")
     assert "array       param/hidden1.weight (784, 16)" in out
+    assert lines["pictures"] == f"no judge, temperature {Model.load(small_run).temperature:.3f}"
+    assert "pictures" not in cli("checkpoint", "info", small_run / "checkpoints" / "last.npz").out
+
+
+def test_checkpoint_info_names_the_judge(cli: Cli, own_run: Path) -> None:
+    best = own_run / "checkpoints" / "best.npz"
+    judge = train_judge(Examples(*synthetic.draw(10, 0)), 0).params()
+    checkpoint.save(best, dataclasses.replace(checkpoint.load(best), judge=judge))
+    answer = cli("checkpoint", "info", best)
+    assert "\npictures    a judge, temperature " in answer.out
+    assert "\narray       judge/hidden.weight (784, 256)\n" in answer.out
+    assert cli("checkpoint", "info", best, "--json").json["arrays"]["judge/output.bias"] == [11]
 
 
 def test_checkpoint_info_tells_programs_more(cli: Cli, small_run: Path) -> None:
@@ -31,7 +46,8 @@ def test_checkpoint_info_tells_programs_more(cli: Cli, small_run: Path) -> None:
     assert code == 0
     told = json.loads(out)
     assert told["schema_version"] == 1
-    assert told["format_version"] == 1
+    assert told["format_version"] == 2
+    assert told["reading"].keys() == {"temperature"}
     assert (told["epoch"], told["step"], told["batch"]) == (2, 64, 0)
     assert told["arrays"]["param/output.bias"] == [10]
     assert told["config"]["network"]["hidden"] == [16]

@@ -22,11 +22,12 @@ import pytest
 from nnctl import blas, checkpoint
 from nnctl.cli import signals
 from nnctl.config import load
+from nnctl.data import load_dataset
 from nnctl.errors import StoppedError
 from nnctl.storage import durable
 from tests.support.cli import Cli, Terminal
-from tests.support.files import contents
-from tests.support.process import NNCTL, Nnctl
+from tests.support.files import contents, made_once
+from tests.support.process import NNCTL, Nnctl, run_nnctl
 from tests.support.runs import digest, info, metrics
 
 Small = tuple[object, ...]
@@ -88,6 +89,21 @@ def test_train_writes_one_line_for_each_epoch_elsewhere_than_on_a_terminal(cli: 
     assert [line.split()[0] for line in err.splitlines() if "/2 " in line] == ["1/2", "2/2"]
     assert "\r" not in err
     assert "training:" not in err
+
+
+def test_train_says_which_digits_are_drawn_and_when_it_learns_what_is_none(
+    cli: Cli, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = (*small, "--set=data.train_limit=400")
+    plain = cli("train", *few).err
+    assert plain.startswith("synthetic: 400 images to train on, 500 to validate, 10,000 to test\n")
+    assert "learning to tell digits" not in plain
+    as_mnist = dataclasses.replace(load_dataset("synthetic", str(small[-1]), validation=500, limit=400), name="mnist")
+    monkeypatch.setattr("nnctl.cli.options.load_dataset", lambda *_, **__: as_mnist)
+    mixed = cli("train", *few, "--set=data.dataset=mnist", "--set=data.mix=0.25", "--set=judge=true")
+    assert mixed.err.startswith("mnist: 400 images and 100 drawn digits to train on, 500 to validate, ")
+    assert mixed.err.endswith("*\nlearning to tell digits from everything else\n\n")
+    assert cli("train", *few, "--set=judge=true", "--quiet").err == ""
 
 
 def test_train_shows_one_bar_on_a_terminal_and_lists_the_epochs_above_it(terminal: Terminal, small: Small) -> None:
@@ -361,7 +377,7 @@ def test_train_leaves_a_stopped_run_after_a_signal_while_the_test_accuracy_is_me
         raise SystemExit(143)
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnctl.run.runner.evaluate", terminated)
+        patch.setattr("nnctl.run.ending.evaluate", terminated)
         assert cli("train", *small, "--run-dir", "run")[0] == 143
     assert info(Path("run"))["status"] == "stopped"
     assert cli("train", "--resume", "--run-dir", "run")[0] == 0
@@ -409,8 +425,8 @@ def test_train_resume_without_the_best_checkpoint_goes_on_if_the_last_is_the_bes
     code, _, err = cli("train", "--resume", "--run-dir", "run")
     assert code == 4
     shutil.copy(*hinted(err))
-    assert best.read_bytes() == content
     assert cli("train", "--resume", "--run-dir", "run")[0] == 0
+    assert best.read_bytes() == content
 
 
 def test_train_resume_without_a_configuration_does_not_begin_anew_with_another(cli: Cli, small: Small) -> None:
@@ -482,14 +498,30 @@ def test_signals_stop_asked_lets_a_second_one_not_wait_but_takes_an_echo_for_the
     signal.signal(signal.SIGTERM, usual)
 
 
+@pytest.fixture(scope="module")
+def longer(small: Small) -> Small:
+    """Arguments that make `train` slow enough to be stopped."""
+    return (*small, "--set=data.train_limit=50000", "--set=train.batch_size=256", "--set=train.epochs=3", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def at_once(longer: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a training that was never stopped."""
+
+    def train(folder: Path) -> None:
+        done = run_nnctl("train", *longer, "--run-dir", "run", cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "at-once", train) / "run"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize(("name", "times"), [("SIGINT", 3), ("SIGTERM", 1), ("SIGTERM", 40), ("SIGHUP", 1)])
 def test_train_stopped_by_signals_is_saved_and_goes_on_to_the_same_bits(
-    name: str, times: int, tmp_path: Path, small: Small, nnctl: Nnctl
+    name: str, times: int, tmp_path: Path, longer: Small, at_once: Path
 ) -> None:
     signum = signal.Signals[name]
-    settings = (*small, "--set=data.train_limit=50000", "--set=train.batch_size=256", "--set=train.epochs=3", "--quiet")
-    command = [*NNCTL, "train", *map(str, settings), "--run-dir", "run"]
+    command = [*NNCTL, "train", *map(str, longer), "--run-dir", "run"]
     run = tmp_path / "run"
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while not (run / "metrics.jsonl").exists() and process.poll() is None:
@@ -503,11 +535,10 @@ def test_train_stopped_by_signals_is_saved_and_goes_on_to_the_same_bits(
     said = rb"nnctl: stopped after step \d+; .*saved\nhint: go on with: nnctl train --resume --run-dir run\n"
     assert re.fullmatch(said, err)
     assert info(run)["status"] == "stopped"
-    assert nnctl("checkpoint", "verify", "run").returncode == 0
+    assert run_nnctl("checkpoint", "verify", "run", cwd=tmp_path).returncode == 0
 
-    assert nnctl("train", "--resume", "--run-dir", "run", "--quiet").returncode == 0
-    assert nnctl("train", *settings, "--run-dir", "at once").returncode == 0
-    assert digest(run) == digest(tmp_path / "at once")
+    assert run_nnctl("train", "--resume", "--run-dir", "run", "--quiet", cwd=tmp_path).returncode == 0
+    assert digest(run) == digest(at_once)
     assert info(run)["status"] == "finished"
     assert [line["epoch"] for line in metrics(run)] == [1, 2, 3]
 

@@ -1,11 +1,13 @@
 """The configuration: what is accepted, what is refused and in which words, and which source wins."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +19,7 @@ from nnctl import config
 from nnctl.config import Config, Resolved, files
 from nnctl.config.errors import ALIASES, OTHER_NAMES
 from nnctl.config.gather import OTHER_VARIABLES
-from nnctl.config.models import FIELDS, SECTIONS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
+from nnctl.config.models import FIELDS, LATER, SECTIONS, AdamConfig, DataConfig, NetworkConfig, SGDConfig, TrainConfig
 from nnctl.errors import ConfigError
 from tests.support.configs import choices, listed
 from tests.support.files import CONFIGS
@@ -504,7 +506,7 @@ def test_aliases_name_nothing_else_and_stand_for_something():
             "optimizer adam has name, learning_rate, weight_decay, beta1, beta2, epsilon",
         ),
         ("data: {augment: {zzz: 1}}", "data.augment affine has name, rotation, scale, shear, shift"),
-        ("data: {zzz: 1}", "data has dataset, dir, offline, validation, train_limit, augment"),
+        ("data: {zzz: 1}", "data has dataset, dir, offline, validation, train_limit, mix, augment"),
     ],
 )
 def test_unknown_key_lists_the_keys_of_the_variant_in_force(refusal, text, keys):
@@ -699,3 +701,51 @@ def test_config_error_names_keys_that_do_not_go_together(refusal):
         "--set: network.hidden: makes 4,347,133,962 parameters; 250,000,000 are the limit",
         "--set: train.patience: waits for a better validation, but data.validation is 0",
     ]
+
+
+# Configurations that are older than a key
+
+
+def older(original: Config, *without: str) -> dict[str, Any]:
+    """What an nnctl that did not know these keys would have saved."""
+    tree = config.to_mapping(original)
+    for path in without:
+        *sections, key = path.split(".")
+        del functools.reduce(lambda branch, section: branch[section], sections, tree)[key]
+    return tree
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("without", [["data.mix"], ["judge"], ["data.mix", "judge"], [*LATER]], ids=" ".join)
+def test_whole_configuration_that_is_older_than_a_key_means_what_it_meant(load, optimizer, without):
+    saved = older(load(None, f"optimizer={optimizer}").config, *without)
+    text = yaml.safe_dump(saved)
+    for read in (load(text).config, config.from_mapping(saved)):
+        assert read.data.mix == (0 if "data.mix" in without else 0.1)
+        assert read.judge == ("judge" not in without)
+        assert read.network.output == "softmax"
+    origin = load(text).origin
+    assert {origin[path] for path in without} == {"my.yaml, which is older than this key"}
+    assert load(text, "data.mix=0.5").config.data.mix == 0.5
+
+
+@pytest.mark.parametrize("others", [["train.keep"], ["optimizer.name"], ["data.augment.shift", "seed"]], ids=" ".join)
+def test_configuration_that_leaves_out_other_keys_too_gets_todays_defaults(load, others):
+    saved = older(Config(), "data.mix", "judge", *others)
+    assert load(yaml.safe_dump(saved)).config == Config() == config.from_mapping(saved)
+
+
+def test_later_keys_are_keys_and_their_values_are_allowed(load):
+    assert LATER.keys() <= FIELDS.keys()
+    for path, value in LATER.items():
+        load(None, f"{path}={json.dumps(value)}")
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.1", "true", "a quarter"])
+def test_mix_is_a_share(refusal, value):
+    assert "data.mix: must be a number from 0 to 1, not " in refusal(None, f"data.mix={value}")
+
+
+@pytest.mark.parametrize("value", ["1", "maybe", "null"])
+def test_judge_is_true_or_false(refusal, value):
+    assert "judge: must be true or false, not " in refusal(None, f"judge={value}")

@@ -1,6 +1,7 @@
 """The drawn digits are cached on disk; if anything is wrong with them there, they are drawn anew."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def test_drawn_digits_are_drawn_anew_if_anything_is_wrong(name, harm, drawings, 
     if harm != "made a folder":
         load(tmp_path)
         assert len(drawings) == 4  # and cached again
+
+
+def test_drawn_digits_have_another_version_once_the_generator_draws_otherwise():
+    images, labels = synthetic.draw(1000, 0)
+    sha256 = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    assert (drawn.VERSION, sha256) == (2, "024dd9a96d6e06e9aa210c291158bd7881e37b51f33de093d242b2ba4272e4fb")
 
 
 def test_drawn_digits_of_another_version_are_drawn_anew(drawings, tmp_path, monkeypatch):

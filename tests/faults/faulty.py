@@ -30,10 +30,12 @@ SMALL = (
     "--set=data.dataset=synthetic",
     "--set=data.train_limit=320",
     "--set=data.validation=64",
+    "--set=data.mix=0",
     "--set=network.hidden=[8]",
     "--set=train.batch_size=32",
     "--set=train.epochs=3",
     "--set=train.checkpoint_every=4",
+    "--set=judge=false",
     "--offline",
     "--quiet",
 )

@@ -17,6 +17,7 @@ import numpy as np
 
 from tests.support.checkpoints import (
     described,
+    forged,
     members_of,
     npy,
     npy_of_text,
@@ -171,7 +172,7 @@ WRONG: dict[str, list[Any]] = {
     "about": [None, True, 1, "nnctl", [], GONE],
     "config": [None, True, 1, "mnist.yaml", [], {}, {"network": 1}, {"network": {"hidden": "2"}}, GONE],
     "arrays": [None, True, 1, [], {}, {WEIGHT: {}}, {WEIGHT: None}, GONE],
-    "format_version": [None, True, 0, 2, -1, 10**40, 1.0, "1", [1], {}, GONE],
+    "format_version": [None, True, 0, 2, 3, -1, 10**40, 1.0, "1", [1], {}, GONE],
     "more": [None, 1],
 }
 """What no field may hold, even with every sum right."""
@@ -291,6 +292,13 @@ def nested(depth: int) -> Any:
     return {"a": nested(depth - 1)} if depth else 1
 
 
+def of_version_2(**changes: Any) -> bytes:
+    """A checkpoint with a temperature and a judge, but for the changes of its meta entry."""
+    shapes = {"hidden.weight": (784, 256), "hidden.bias": 256, "output.weight": (256, 11), "output.bias": 11}
+    judge = {f"judge/{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    return forged(GOOD, judge, **{"format_version": 2, "reading": {"temperature": 1.5}} | changes)
+
+
 def many_layers() -> bytes:
     """A network of 700,000 layers without neurons, whose sizes add up."""
     meta = read_meta(GOOD)
@@ -396,7 +404,16 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "no sum": lambda: edited("sha256", to=GONE, sign=False),
     "sum of something else": lambda: edited("epoch", to=4, sign=False),
     "version 0": lambda: edited("format_version", to=0),
-    "version 2": lambda: edited("format_version", to=2),
+    "version 2 without its field": lambda: edited("format_version", to=2),
+    "temperature 0": lambda: of_version_2(reading={"temperature": 0.0}),
+    "temperature NaN": lambda: of_version_2(reading={"temperature": float("nan")}),
+    "temperature true": lambda: of_version_2(reading={"temperature": True}),
+    "temperature of 5,000 digits": lambda: of_version_2(reading={"temperature": 10**4000}),
+    "100,000 temperatures": lambda: of_version_2(reading={str(n): 1.5 for n in range(10**5)}),
+    "judge in version 1": lambda: of_version_2(format_version=1),
+    "judge that nobody describes": lambda: edited("arrays", "judge/output.bias", to=GONE, of=of_version_2()),
+    "judge of another shape": lambda: forged(of_version_2(), {"judge/output.bias": np.zeros(12, np.float32)}),
+    "version 3": lambda: edited("format_version", to=3),
     "version in quotes": lambda: edited("format_version", to="1"),
     "version 1.0": lambda: edited("format_version", to=1.0),
     "version true": lambda: edited("format_version", to=True),

@@ -31,6 +31,7 @@ from tests.faults.forgeries import (
     edited,
     mutated,
     no_finite_number,
+    of_version_2,
     other_npy_header,
     recompress,
     respell,
@@ -108,8 +109,9 @@ def verified(paths: Sequence[Path], cwd: Path) -> list[dict[str, Any]]:
 def test_checkpoint_that_all_others_are_made_of_is_accepted(tmp_path):
     (tmp_path / "good.npz").write_bytes(GOOD)
     (tmp_path / "respelled.npz").write_bytes(respell(random.Random(SEED)))
-    answers = verified([tmp_path / "good.npz", tmp_path / "respelled.npz"], tmp_path)
-    assert [answer.get("digest") for answer in answers] == [DIGEST, DIGEST]
+    (tmp_path / "ready.npz").write_bytes(of_version_2())
+    answers = verified([tmp_path / f"{name}.npz" for name in ("good", "respelled", "ready")], tmp_path)
+    assert [answer.get("digest") for answer in answers] == [DIGEST, DIGEST, DIGEST]
 
 
 def test_checkpoint_mutated_is_refused_or_still_the_same(tmp_path):

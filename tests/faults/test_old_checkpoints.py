@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.faults import digits_of_version_1
 from tests.faults.faulty import SMALL, assert_spoken, digests
 from tests.faults.forgeries import DIGEST, FORMAT_1
 from tests.support.checkpoints import forged
@@ -49,6 +50,23 @@ def digit(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def drawn_then_dir(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the synthetic digits of version 1, which nnctl takes for those that it draws today."""
+    today, then = drawn_dir / "synthetic", tmp_path_factory.mktemp("then") / "synthetic"
+    then.mkdir()
+    for part, count, seed in (("train", 60_000, 0), ("t10k", 10_000, 1)):
+        for name, array in zip(("images-idx3", "labels-idx1"), digits_of_version_1.draw(count, seed), strict=True):
+            file = f"{part}-{name}-ubyte"
+            content = (today / file).read_bytes()
+            (then / file).write_bytes(content[: len(content) - array.nbytes] + array.tobytes())
+    manifest = json.loads((today / "synthetic.json").read_text())
+    for file in manifest["sha256"]:
+        manifest["sha256"][file] = hashlib.sha256((then / file).read_bytes()).hexdigest()
+    (then / "synthetic.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return then.parent
+
+
 def test_files_of_format_1_are_those_that_were_written():
     folder = FORMAT_1.parent
     files = {name: data for name, data in contents(folder).items() if data is not None and name != "README.md"}
@@ -75,11 +93,13 @@ def test_network_of_format_1_reads(drawn_dir, digit, tmp_path):
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_run_of_format_1_that_was_stopped_within_an_epoch_goes_on_as_it_would_have_gone_on_then(drawn_dir, tmp_path):
+def test_run_of_format_1_that_was_stopped_within_an_epoch_goes_on_as_it_would_have_gone_on_then(
+    drawn_then_dir, tmp_path
+):
     run = Path(shutil.copytree(FORMAT_1.parent / "format-1-run", tmp_path / "run"))
     assert digests(run) == [RUN_DIGESTS]
     before = (run / "metrics.jsonl").read_bytes()
-    command = ("train", "--resume", "--run-dir", run, "--data-dir", drawn_dir, "--offline", "--quiet", "--json")
+    command = ("train", "--resume", "--run-dir", run, "--data-dir", drawn_then_dir, "--offline", "--quiet", "--json")
     answer = json.loads(succeeded(run_nnctl(*command, cwd=tmp_path)))
     assert (answer["status"], answer["epochs"], answer["steps"], answer["best"]["epoch"]) == ("finished", 3, 30, 1)
     names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
@@ -92,14 +112,22 @@ def test_run_of_format_1_that_was_stopped_within_an_epoch_goes_on_as_it_would_ha
     assert digests(run) == [{"best.npz": RUN_DIGESTS["best.npz"], "last.npz": answer["digest"]}]
 
 
-@pytest.mark.parametrize("version", [0, 2])
+def test_run_that_was_begun_with_digits_of_version_1_does_not_go_on_with_those_of_today(drawn_dir, tmp_path):
+    run = Path(shutil.copytree(FORMAT_1.parent / "format-1-run", tmp_path / "run"))
+    done = run_nnctl("train", "--resume", f"--run-dir={run}", f"--data-dir={drawn_dir}", "--offline", cwd=tmp_path)
+    assert_spoken(done, 2)
+    assert "was begun with other data" in done.stderr
+    assert digests(run) == [RUN_DIGESTS]
+
+
+@pytest.mark.parametrize("version", [0, 3])
 def test_checkpoint_of_another_format_is_refused_by_its_number(version, tmp_path):
     path = tmp_path / "other.npz"
     path.write_bytes(forged(FORMAT_1.read_bytes(), format_version=version))
     for command in ("verify", "digest", "info"):
         done = run_nnctl("checkpoint", command, path, cwd=tmp_path)
         assert_spoken(done, 4)
-        assert f"is of format version {version}; this nnctl reads version 1" in done.stdout + done.stderr
+        assert f"is of format version {version}; this nnctl reads versions 1 and 2" in done.stdout + done.stderr
 
 
 def test_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(drawn_dir, digit, tmp_path):
@@ -107,7 +135,7 @@ def test_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(dr
     succeeded(run_nnctl("train", f"--run-dir={run}", f"--data-dir={drawn_dir}", *SMALL, cwd=tmp_path))
     last = run / "checkpoints" / "last.npz"
     for later in (last, tmp_path / "later.npz"):
-        later.write_bytes(forged(last.read_bytes(), format_version=2))
+        later.write_bytes(forged(last.read_bytes(), format_version=3))
     for command in (
         ("train", "--resume", f"--run-dir={run}", "--offline", "--set=train.epochs=4"),
         ("eval", tmp_path / "later.npz", "--offline", f"--data-dir={drawn_dir}"),
@@ -116,7 +144,7 @@ def test_checkpoint_of_a_later_format_is_refused_wherever_a_network_is_needed(dr
         before = last.read_bytes()
         done = run_nnctl(*command, cwd=tmp_path)
         assert_spoken(done, 4)
-        assert "is of format version 2; this nnctl reads version 1" in done.stderr
+        assert "is of format version 3; this nnctl reads versions 1 and 2" in done.stderr
         assert last.read_bytes() == before
     respelled = tmp_path / "respelled.npz"  # what refused the others was their number alone
     respelled.write_bytes(forged(FORMAT_1.read_bytes(), format_version=1))

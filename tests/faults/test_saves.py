@@ -113,7 +113,8 @@ class Scene:
         for call in self.calls[:done]:
             match call.kind, *(Path(path).name for path in call.paths):
                 case "rename", _, "best.npz":
-                    files["best.npz"] = self.digests[saved]
+                    if saved < len(self.digests):  # in the end its state is saved once more, with a temperature
+                        files["best.npz"] = self.digests[saved]
                 case "rename", _, "last.npz":
                     files["last.npz"] = self.digests[saved]
                     saved += 1

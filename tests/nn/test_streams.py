@@ -25,4 +25,6 @@ def test_stream_stays_the_same_in_every_version():
         "SHUFFLE": [522, 674],
         "DROPOUT": [979, 967],
         "AUGMENTATION": [503, 918],
+        "MIX": [450, 661],
+        "JUDGE": [696, 558],
     }

@@ -70,6 +70,7 @@ def test_restore_goes_on_with_the_same_bits(path: Path) -> None:
         ("train.batch_size=16", "train.batch_size"),
         ("data.validation=7", "data.validation"),
         ("data.train_limit=100", "data.train_limit"),
+        ("data.mix=0.5", "data.mix"),
         ("data.dataset=kmnist", "data.dataset"),
     ],
 )
@@ -92,7 +93,7 @@ def test_restore_names_all_settings_that_differ_at_once(path: Path) -> None:
     "override",
     [
         *("data.dir=elsewhere", "data.offline=true", "train.epochs=7", "train.patience=3", "train.checkpoint_every=2"),
-        *("train.threads=2", "train.keep=5"),
+        *("train.threads=2", "train.keep=5", "judge=true"),
     ],
 )
 def test_restore_lets_a_setting_change_that_changes_no_step(path: Path, override: str) -> None:
@@ -103,9 +104,9 @@ def test_restore_lets_a_setting_change_that_changes_no_step(path: Path, override
 def test_restore_knows_of_no_other_settings_that_may_change() -> None:
     assert {
         *("data.dir", "data.offline", "train.epochs", "train.patience", "train.checkpoint_every"),
-        *("train.threads", "train.keep"),
+        *("train.threads", "train.keep", "judge"),
     } == MAY_CHANGE
-    assert checkpoint.flat(build.recorded(configured())).keys() >= MAY_CHANGE
+    assert checkpoint.flat(build.recorded(configured("judge=true"))).keys() >= MAY_CHANGE
 
 
 def test_restore_refuses_fewer_epochs_than_done(path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from nnctl import checkpoint, config
 from nnctl.checkpoint import Checkpoint
-from nnctl.data import Dataset
+from nnctl.data import Dataset, Examples
 from nnctl.errors import (
     ArgumentError,
     CheckpointError,
@@ -27,8 +27,8 @@ from nnctl.errors import (
 )
 from nnctl.logs.listener import Listener, Start
 from nnctl.model import Model
-from nnctl.nn import Network
-from nnctl.run import Result, Stop, train_run
+from nnctl.nn import Evaluation, Loss, Network
+from nnctl.run import Stop, train_run
 from nnctl.rundir import RunDir
 from nnctl.train import EpochReport, Step, evaluate
 from tests.support.files import contents
@@ -43,7 +43,9 @@ from tests.support.trainings import (
     configured,
     dataset,
     saves_seen,
+    stopped,
     stopping_when,
+    trained,
 )
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -58,24 +60,6 @@ def run(tmp_path: Path) -> RunDir:
 @pytest.fixture
 def saves(monkeypatch: pytest.MonkeyPatch) -> list[Save]:
     return saves_seen(monkeypatch)
-
-
-def trained(directory: Path | str, *overrides: str, **options: Any) -> Result:
-    return train_run(configured(*overrides), options.pop("dataset", dataset()), directory, **options)
-
-
-def stopped(directory: Path | str, steps: int, *overrides: str, signal: int = 15, **options: Any) -> StoppedError:
-    """Train and stop once so many steps are done."""
-    recorder = Recorder()
-    with pytest.raises(StoppedError) as caught:
-        trained(
-            directory,
-            *overrides,
-            listeners=[recorder, *options.pop("listeners", ())],
-            stopping=stopping_when(lambda: recorder.starts[0].trainer.steps >= steps, signal),
-            **options,
-        )
-    return caught.value
 
 
 # what comes of it
@@ -246,13 +230,13 @@ def test_train_run_tells_listeners_everything_in_order(run):
 def test_train_run_tells_the_end_before_it_tests(run, monkeypatch):
     recorder = Recorder()
 
-    def test(*arguments: Any) -> Any:
-        recorder.events.append("test")
-        return evaluate(*arguments)
+    def test(network: Network, examples: Examples, criterion: Loss) -> Evaluation:
+        recorder.events.append("test" if examples is TEST else "calibrate")
+        return evaluate(network, examples, criterion)
 
-    monkeypatch.setattr("nnctl.run.runner.evaluate", test)
-    trained(run.path, "train.epochs=1", listeners=[recorder])
-    assert recorder.events[-3:] == ["epoch", "end", "test"]
+    monkeypatch.setattr("nnctl.run.ending.evaluate", test)
+    trained(run.path, "train.epochs=1", "judge=true", listeners=[recorder])
+    assert recorder.events[-5:] == ["epoch", "end", "test", "calibrate", "judge"]
 
 
 def test_train_run_tells_where_it_starts(run):
@@ -360,6 +344,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, scores: Iterable[tuple[float, floa
 def test_train_run_saves_the_best_epochs_as_best_and_before_the_last(run, saves, monkeypatch):
     scripted(monkeypatch, [(0.5, 2.0), (0.7, 1.0), (0.7, 1.0), (0.6, 0.1), (0.7, 0.9), (0.7, 0.95)])
     trained(run.path, "train.epochs=6")
+    assert saves.pop()[:2] == ("best.npz", 5)  # once more in the end, with its temperature
     best = [epoch for name, epoch, *_ in saves if name == "best.npz"]
     assert best == [1, 2, 5]
     order = [(name, epoch) for name, epoch, *_ in saves]

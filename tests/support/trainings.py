@@ -15,7 +15,9 @@ from nnctl.config import Config
 from nnctl.data import Dataset
 from nnctl.data.catalog import DIGITS
 from nnctl.data.examples import Examples
+from nnctl.errors import StoppedError
 from nnctl.logs.listener import Listener, Start
+from nnctl.run import Result, train_run
 from nnctl.train import EpochReport, Step, Trainer, TrainerState
 
 SMALL = (
@@ -24,6 +26,8 @@ SMALL = (
     "train.batch_size=32",
     "data.augment.name=none",
     "data.validation=90",
+    "data.mix=0",
+    "judge=false",
 )
 STEPS = 10  # of an epoch: 300 images, 32 at a time, of which the last batch has 12
 
@@ -161,9 +165,31 @@ class Recorder(Listener):
     def on_end(self) -> None:
         self.events.append("end")
 
+    def on_judge(self) -> None:
+        self.events.append("judge")
+
     def on_warning(self, message: str) -> None:
         self.events.append("warning")
         self.warnings.append(message)
+
+
+def trained(directory: Path | str, *overrides: str, **options: Any) -> Result:
+    """Train a small network in this directory, on TRAIN unless another dataset is given."""
+    return train_run(configured(*overrides), options.pop("dataset", dataset()), directory, **options)
+
+
+def stopped(directory: Path | str, steps: int, *overrides: str, signal: int = 15, **options: Any) -> StoppedError:
+    """Train and stop once so many steps are done."""
+    recorder = Recorder()
+    with pytest.raises(StoppedError) as caught:
+        trained(
+            directory,
+            *overrides,
+            listeners=[recorder, *options.pop("listeners", ())],
+            stopping=stopping_when(lambda: recorder.starts[0].trainer.steps >= steps, signal),
+            **options,
+        )
+    return caught.value
 
 
 Save = tuple[str, int, int, int]
