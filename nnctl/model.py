@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from nnctl import build, checkpoint, rundir
+from nnctl import build, checkpoint, reading, rundir
 from nnctl.checkpoint import Checkpoint
 from nnctl.data.catalog import CATALOG
 from nnctl.data.examples import Examples
 from nnctl.errors import ArgumentError, CheckpointError, ConfigError
+from nnctl.judge import Judge
 from nnctl.nn.arrays import Array
+from nnctl.nn.calibration import tempered
 from nnctl.nn.losses import Loss
 from nnctl.nn.metrics import Evaluation
 from nnctl.nn.network import Network
+from nnctl.reading import Reading
 from nnctl.train import evaluate
 
 if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
+    from nnctl.picture.raster import Box, Grey
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -37,6 +42,8 @@ class Model:
         criterion: the loss it was trained with.
         config: the configuration of its run, as plain values.
         epochs: how many it has completed; 0 if it was saved before the end of the first.
+        judge: says whether a picture shows a digit at all; None if the run trained none, or has not come to its end.
+        temperature: calibrates the probabilities of pictures, see `nn.calibration`; 1 leaves them as they are.
     """
 
     path: Path
@@ -44,6 +51,8 @@ class Model:
     criterion: Loss
     config: Mapping[str, Any]
     epochs: int
+    judge: Judge | None = None
+    temperature: float = 1.0
 
     @classmethod
     def load(cls, source: Path | str | None = None) -> Model:
@@ -71,7 +80,12 @@ class Model:
             # whatever the entry was, it is not one that describes the arrays
             what = f"{path}: its configuration does not fit its arrays"
             raise CheckpointError(what, "use another checkpoint") from error
-        return cls(path, network, criterion, saved.config, saved.state.epoch)
+        try:
+            judge = Judge.from_params(saved.judge) if saved.judge else None
+        except ArgumentError as error:
+            raise CheckpointError(f"{path}: holds a judge of another shape", "use another checkpoint") from error
+        temperature = saved.reading.get("temperature", 1.0)
+        return cls(path, network, criterion, saved.config, saved.state.epoch, judge, temperature)
 
     @property
     def dataset(self) -> str:
@@ -116,10 +130,38 @@ class Model:
             ArgumentError: they are no such images.
             CheckpointError: the weights are too large to compute with.
         """
-        probs = self.network.predict(images)
-        if not np.isfinite(probs).all():
-            raise self._not_finite()
-        return probs
+        return self._finite(self.network.predict, images)
+
+    def read(self, picture: Path | str | bytes, *, name: str | None = None, force: bool = False) -> Reading:
+        """Find the digit in a picture and read it.
+
+        A network of digits looks at all that may be the digit; any other one sees the whole picture.
+
+        Args:
+            picture: the path of a PNG, JPEG, BMP, GIF or WebP file, or its bytes.
+            name: what to call it in an error; its path by default.
+            force: whether to answer even if this is no digit, or not a single one.
+
+        Raises:
+            ImageError: there is no such picture, it is damaged or too large, blank, or shows no single digit.
+            CheckpointError: the weights are too large to compute with.
+        """
+        from nnctl.picture import decode
+
+        name = name or ("picture" if isinstance(picture, bytes) else str(picture))
+        data = picture if isinstance(picture, bytes) else decode.read_file(Path(picture))
+        if CATALOG[self.dataset].of_digits:
+            hypotheses = decode.read_hypotheses(data, name)
+            judge = functools.partial(self._finite, self.judge.probabilities) if self.judge else None
+            with decode.named(name):
+                found, shapes = reading.find(hypotheses, self._probabilities, judge)
+                warning = None if force else reading.check(found, shapes, judged=judge is not None)
+            pixels, box = found.candidate.pixels, found.candidate.box
+        else:
+            pixels, box, warning = self._whole(decode.read_grey(data, name), data, name)
+        probs = self.predict(pixels / np.float32(255))
+        calibrated = probs.astype(np.float64) if self.temperature == 1 else tempered(probs, self.temperature)
+        return Reading(pixels, calibrated, box, warning)
 
     def evaluate(self, examples: Examples) -> Evaluation:
         """Let it predict every example; raises CheckpointError where its weights are too large to compute with."""
@@ -128,8 +170,28 @@ class Model:
             raise self._not_finite()
         return result
 
+    def _probabilities(self, images: Array) -> Array:
+        """What `predict` gives, (N, C), as far as it may be a probability, which a linear output need not be."""
+        return self.predict(images).clip(0, 1)
+
+    def _whole(self, grey: Grey, data: bytes, name: str) -> tuple[NDArray[np.uint8], Box, str | None]:
+        """The pixels of a picture of something else than a digit, where they lie, and what is uncertain about them."""
+        from nnctl.picture import decode
+
+        box = (0, 0, *grey.shape)
+        if grey.shape == build.IMAGE_SHAPE:
+            return np.rint(grey).astype(np.uint8), box, None
+        warning = f"{self.dataset} wants pictures of 28x28 pixels; this one was prepared in the way made for digits"
+        return decode.read_digit(data, name), box, warning
+
     def __repr__(self) -> str:
         return f"Model of {self.path}\n{self.network}"
+
+    def _finite(self, predict: Callable[[ArrayLike], Array], images: ArrayLike) -> Array:
+        outputs = predict(images)
+        if not np.isfinite(outputs).all():
+            raise self._not_finite()
+        return outputs
 
     def _not_finite(self) -> CheckpointError:
         return CheckpointError(

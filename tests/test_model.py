@@ -8,16 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from nnctl import build, checkpoint
 from nnctl.checkpoint import Checkpoint
 from nnctl.data.catalog import CATALOG
 from nnctl.data.examples import Examples
-from nnctl.errors import ArgumentError, CheckpointError
+from nnctl.data.synthetic import draw
+from nnctl.errors import ArgumentError, CheckpointError, ImageError
+from nnctl.judge import train_judge
 from nnctl.model import Model
+from nnctl.nn.calibration import tempered
+from nnctl.picture.decode import read_digit, to_png
 from nnctl.run import train_run
 from nnctl.rundir import RunDir
 from nnctl.train import Trainer, evaluate
+from tests.support.judges import ACCEPTS, DOUBTS, REFUSES, judge_who
+from tests.support.pictures import encoded, seven
 from tests.support.trainings import (
     NONE,
     TEST,
@@ -62,6 +70,29 @@ def changed(saved: Checkpoint, change: Callable[[dict[str, Any]], object]) -> Ch
 
 
 # load
+
+
+def test_model_load_gives_a_judge_and_a_temperature_where_the_checkpoint_has_them(
+    saved: Checkpoint, tmp_path: Path
+) -> None:
+    bare = Model.from_checkpoint(saved, Path("any.npz"))
+    assert (bare.judge, bare.temperature) == (None, 1.0)
+    judge = train_judge(TRAIN[:30], 0)
+    path = tmp_path / "ready.npz"
+    checkpoint.save(path, dataclasses.replace(saved, reading={"temperature": 1.75}, judge=judge.params()))
+    model = Model.load(path)
+    assert model.temperature == 1.75
+    assert model.judge is not None
+    np.testing.assert_array_equal(model.judge.probabilities(TEST.pixels()), judge.probabilities(TEST.pixels()))
+    np.testing.assert_array_equal(model.predict(TEST.pixels()), bare.predict(TEST.pixels()))
+
+
+def test_model_load_refuses_a_judge_of_another_shape(saved: Checkpoint) -> None:
+    judge = train_judge(TRAIN[:30], 0).params()
+    for other in (judge | {"output.bias": np.zeros(10, np.float32)}, {"output.bias": judge["output.bias"]}):
+        wrong = dataclasses.replace(saved, reading={"temperature": 1.0}, judge=other)
+        with pytest.raises(CheckpointError, match=r"^any\.npz: holds a judge of another shape"):
+            Model.from_checkpoint(wrong, Path("any.npz"))
 
 
 def test_model_load_gives_what_the_checkpoint_holds(trainer: Trainer, path: Path) -> None:
@@ -186,6 +217,8 @@ def test_model_makes_no_class_names_up(saved: Checkpoint, change: Callable[[dict
     for ask in (lambda: model.class_names, lambda: model.dataset):
         with pytest.raises(CheckpointError, match=r"any\.npz: does not say which images it was trained on"):
             ask()
+    with pytest.raises(CheckpointError, match=r"any\.npz: does not say which images it was trained on"):
+        model.read(encoded(seven()))
     np.testing.assert_array_equal(model.predict(TEST.pixels()).argmax(axis=1), model.evaluate(TEST).predictions)
 
 
@@ -241,6 +274,145 @@ def test_model_whose_outputs_are_not_finite_is_a_checkpoint_error(trainer: Train
             ask()
     with pytest.raises(CheckpointError, match=r"^huge\.npz: its outputs are not finite numbers(\n|$)"):
         model.evaluate(TEST)
+
+
+# read
+
+
+def reader(*overrides: str, thinks: float | None = None, temperature: float = 1.0, name: str = "mnist") -> Model:
+    """An untrained network of a dataset, and a judge who thinks that of every picture."""
+    overrides = (f"data.dataset={name}", *overrides)
+    saved = snapshot(trainer_of(*overrides), *overrides)
+    if thinks is not None:
+        saved = dataclasses.replace(saved, judge=judge_who(thinks).params())
+    if thinks is not None or temperature != 1:
+        saved = dataclasses.replace(saved, reading={"temperature": temperature})
+    return Model.from_checkpoint(saved, Path("any.npz"))
+
+
+def two_digits() -> bytes:
+    """A picture of two digits, side by side."""
+    return encoded(Image.fromarray(np.hstack(list(draw(2, 3)[0]))).resize((560, 280)))
+
+
+@pytest.fixture
+def pixels() -> NDArray[np.uint8]:
+    """A digit, (28, 28)."""
+    (digit,), _ = draw(1, 3)
+    image: NDArray[np.uint8] = digit
+    return image
+
+
+def test_model_read_takes_paths_text_and_bytes(pixels: NDArray[np.uint8]) -> None:
+    model, path = reader(), Path("digit.png")
+    path.write_bytes(to_png(pixels))
+    for picture in (path, str(path), path.read_bytes()):
+        reading = model.read(picture)
+        np.testing.assert_array_equal(reading.pixels, pixels)
+        np.testing.assert_array_equal(reading.probabilities, model.predict(pixels / np.float32(255)))
+        assert reading.prediction == reading.probabilities.argmax()
+        assert (reading.box, reading.warning) == ((0, 0, 28, 28), None)
+
+
+def test_model_read_finds_the_digit_and_says_where_it_lies() -> None:
+    model = reader()
+    page = Image.new("L", (300, 400), 255)
+    page.paste(seven(100), (150, 200))  # its strokes from (25, 20) to (75, 85)
+    reading = model.read(encoded(page))
+    assert reading.box == pytest.approx((220, 175, 285, 225), abs=8)  # a stroke has a width
+    np.testing.assert_array_equal(reading.pixels, read_digit(encoded(page), "page"))
+    np.testing.assert_allclose(reading.probabilities, model.predict(reading.pixels / 255), rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_model_read_calibrates_probabilities_and_predict_does_not(
+    pixels: NDArray[np.uint8], temperature: float
+) -> None:
+    model, plain = reader(temperature=temperature), reader()
+    uncalibrated = plain.predict(pixels / 255)
+    np.testing.assert_array_equal(model.predict(pixels / 255), uncalibrated)
+    reading = model.read(to_png(pixels))
+    np.testing.assert_allclose(reading.probabilities, tempered(uncalibrated, temperature), rtol=1e-4)
+    assert (reading.probabilities.max() > uncalibrated.max()) == (temperature < 1)
+    assert reading.prediction == uncalibrated.argmax()
+
+
+@pytest.mark.parametrize("thinks", [None, ACCEPTS])
+def test_model_read_leaves_outputs_that_are_no_probabilities_as_they_are(
+    pixels: NDArray[np.uint8], thinks: float | None
+) -> None:
+    model = reader("loss=mse", "network.output=linear", thinks=thinks)
+    model.network.params[-10:] = [-9, *[-5] * 9]  # the biases of the outputs
+    outputs = model.predict(pixels / 255)
+    assert outputs.max() < 0
+    np.testing.assert_array_equal(model.read(to_png(pixels), force=True).probabilities, outputs)
+
+
+def test_model_read_refuses_what_the_judge_is_sure_is_no_digit_unless_it_is_forced(pixels: NDArray[np.uint8]) -> None:
+    model, picture = reader(thinks=REFUSES), to_png(pixels)
+    closest = reader().read(picture)
+    with pytest.raises(ImageError, match=rf"^picture: .* does not look like a digit \(closest: {closest.prediction}\)"):
+        model.read(picture)
+    forced = model.read(picture, force=True)
+    np.testing.assert_array_equal(forced.probabilities, closest.probabilities)
+    assert forced.warning is None
+
+
+def test_model_read_warns_of_what_the_judge_doubts(pixels: NDArray[np.uint8]) -> None:
+    picture = to_png(pixels)
+    readings = [reader(thinks=thinks).read(picture) for thinks in (ACCEPTS, DOUBTS)]
+    assert [reading.warning for reading in readings] == [None, "this may be no digit"]
+    np.testing.assert_array_equal(readings[0].probabilities, readings[1].probabilities)
+
+
+@pytest.mark.parametrize("thinks", [None, ACCEPTS, REFUSES])
+def test_model_read_refuses_several_digits_unless_it_is_forced(thinks: float | None) -> None:
+    model = reader(thinks=thinks)
+    with pytest.raises(ImageError, match=r"^picture: the picture holds 2 separate shapes, not one digit") as caught:
+        model.read(two_digits())
+    assert ("2 of them look like digits" in caught.value.message) == (thinks == ACCEPTS)
+    forced = model.read(two_digits(), force=True)
+    assert forced.box[3] < 280 or forced.box[1] > 280  # one of the two
+
+
+@pytest.mark.parametrize("name", ["mnist", "kmnist"])
+@pytest.mark.parametrize("force", [False, True])
+def test_model_read_cannot_read_a_blank_page_or_what_is_no_picture(name: str, force: bool) -> None:
+    model = reader(name=name)
+    for content, message in ((encoded(Image.new("L", (50, 50), 255)), "the page is blank"), (b"text", "not a PNG")):
+        Path("page.png").write_bytes(content)
+        for picture, called in ((content, "picture"), ("page.png", "page.png")):
+            with pytest.raises(ImageError, match=f"^{called}: {message}"):  # named once
+                model.read(picture, force=force)
+            with pytest.raises(ImageError, match=f"^mine: {message}"):
+                model.read(picture, name="mine", force=force)
+    with pytest.raises(ImageError, match=r"^nowhere\.png: cannot be read"):
+        model.read("nowhere.png", force=force)
+
+
+def test_model_read_of_other_things_than_digits_sees_the_whole_picture_and_asks_no_judge() -> None:
+    model = reader(name="fashion-mnist", thinks=REFUSES)
+    cloth = np.random.default_rng(0).integers(0, 200, (28, 28), np.uint8)  # up to the edges, as no digit is
+    reading = model.read(to_png(cloth))
+    np.testing.assert_array_equal(reading.pixels, cloth)
+    np.testing.assert_allclose(reading.probabilities, model.predict(cloth / np.float32(255)))
+    assert (reading.box, reading.warning) == ((0, 0, 28, 28), None)
+    other = model.read(encoded(seven(100)))
+    np.testing.assert_array_equal(other.pixels, read_digit(encoded(seven(100)), "seven"))
+    assert (
+        other.warning
+        == "fashion-mnist wants pictures of 28x28 pixels; this one was prepared in the way made for digits"
+    )
+
+
+def test_model_read_with_weights_that_are_too_large_is_a_checkpoint_error(pixels: NDArray[np.uint8]) -> None:
+    network, judge = reader(), reader(thinks=ACCEPTS)
+    network.network.params[:] = 3e38
+    assert judge.judge is not None
+    judge.judge.network.params[:] = 3e38
+    for model in (network, judge):
+        with pytest.raises(CheckpointError, match=r"^any\.npz: its outputs are not finite numbers(\n|$)"):
+            model.read(to_png(pixels))
 
 
 # evaluate

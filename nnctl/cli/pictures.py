@@ -47,37 +47,6 @@ def read(source: Path | None) -> bytes:
     return read_file(source)
 
 
-class Reader:
-    """Makes of encoded pictures what a network wants to see.
-
-    Args:
-        class_names: what its outputs stand for.
-
-    Attributes:
-        of_digits: whether it wants digits; any other network sees a picture of 28x28 pixels as it is.
-        prepared: how many pictures were made to look like an MNIST digit.
-    """
-
-    def __init__(self, class_names: tuple[str, ...]) -> None:
-        from nnctl.data.catalog import DIGITS
-
-        self.of_digits = class_names == DIGITS
-        self.prepared = 0
-
-    def pixels(self, data: bytes, name: str) -> NDArray[np.uint8]:
-        """The (28, 28) pixels to predict; raises ImageError."""
-        import numpy as np
-
-        from nnctl.picture import decode
-
-        if not self.of_digits:
-            grey = decode.read_grey(data, name)
-            if grey.shape == (28, 28):
-                return np.rint(grey).astype(np.uint8)
-        self.prepared += 1
-        return decode.read_digit(data, name)
-
-
 def save_preprocessed(folder: Path, source: Path | None, pixels: NDArray[np.uint8], taken: set[str]) -> None:
     """Save what the network saw, under a name that no other picture of this call has."""
     from nnctl.picture.decode import to_png

@@ -13,10 +13,8 @@ from nnctl.cli.types import FOLDER, PATH
 from nnctl.errors import ImageError, NnctlError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from nnctl.model import Model
+    from nnctl.reading import Reading
 
 
 @options.command(
@@ -26,6 +24,7 @@ nnctl predict digit.png
 nnctl predict digit.png --json
 nnctl predict - < digit.png
 nnctl predict digit.png --save-preprocessed seen
+nnctl predict digit.png --force
 """,
 )
 @click.argument("images", metavar="IMAGE|FOLDER|-...", nargs=-1, required=True, type=PATH)
@@ -43,22 +42,25 @@ nnctl predict digit.png --save-preprocessed seen
     type=FOLDER,
     help="Save the 28x28 pixels that the network saw, as PNG.",
 )
+@click.option("--force", is_flag=True, help="Answer even if a picture does not show one single digit.")
 @options.as_json
-def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | None, as_json: bool) -> None:
+def predict(
+    *, images: tuple[Path, ...], target: Path | None, seen_dir: Path | None, force: bool, as_json: bool
+) -> None:
     """Read the digit in each picture: PNG, JPEG, BMP, GIF or WebP, of any size and colour.
 
-    The picture is made to look like an MNIST digit first: ink found and cropped, scaled into 20x20 pixels, centred.
+    The digit is made to look like MNIST's first: ink found and cropped, scaled into 20x20 pixels, centred.
+    A picture that shows no digit, or several, is refused; --force answers anyway.
     A network that reads something else than digits sees a picture of 28x28 pixels as it is.
     A folder stands for the pictures in it, - for one on standard input.
     """
     model = options.load_model(target)
     sources = list(pictures.sources(images))
-    reader = pictures.Reader(model.class_names)
     failed: list[NnctlError] = []
     saved: set[str] = set()
     for name, source in sources:
         try:
-            pixels = reader.pixels(pictures.read(source), name)
+            reading = model.read(pictures.read(source), name=name, force=force)
         except ImageError as error:
             failed.append(error)
             if as_json:
@@ -67,16 +69,11 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
                 console.error(error.message, error.hint)
             continue
         if seen_dir is not None:
-            pictures.save_preprocessed(seen_dir, source, pixels, saved)
-        _answer(name, pixels, model, as_json=as_json)
+            pictures.save_preprocessed(seen_dir, source, reading.pixels, saved)
+        _answer(name, reading, model, as_json=as_json)
     if console.is_terminal(sys.stdout) and not as_json and len(failed) < len(sources):
         learned_from = " (learned from synthetic digits)" if model.dataset == "synthetic" else ""
         console.note(f"read by {console.printable(model.path)}{learned_from}")
-    if reader.prepared and not reader.of_digits:
-        console.warning(
-            f"{model.dataset} wants pictures of 28x28 pixels; {reader.prepared} of {len(sources)} had another "
-            "size, and were prepared in the way made for digits"
-        )
     if len(sources) == 1 and failed:
         raise failed[0]
     if failed:
@@ -85,19 +82,19 @@ def predict(*, images: tuple[Path, ...], target: Path | None, seen_dir: Path | N
         )
 
 
-def _answer(name: str, pixels: NDArray[np.uint8], model: Model, *, as_json: bool) -> None:
+def _answer(name: str, reading: Reading, model: Model, *, as_json: bool) -> None:
     """One prediction: for programs, for a person, or for a pipe."""
-    import numpy as np
-
-    probabilities = model.predict(pixels / np.float32(255)).tolist()
-    best = probabilities.index(max(probabilities))
+    probabilities, best = reading.probabilities.tolist(), reading.prediction
     if as_json:
         answer = {"image": name, "checkpoint": str(model.path), "prediction": best, "name": model.class_names[best]}
-        console.result_json(answer | {"probabilities": probabilities})
+        warning = {} if reading.warning is None else {"warning": reading.warning}
+        console.result_json(answer | {"probabilities": probabilities} | warning)
         return
     console.result(
         f"{console.printable(name)}: {model.class_names[best]} ({drawing.share(probabilities[best]).strip()})"
     )
     if console.is_terminal(sys.stdout):
-        for line in drawing.draw_prediction(pixels, probabilities, model.class_names):
+        for line in drawing.draw_prediction(reading.pixels, probabilities, model.class_names):
             console.result(line)
+    if reading.warning is not None:
+        console.warning(f"{console.printable(name)}: {reading.warning}")

@@ -220,7 +220,8 @@ def _framed(strokes: Grey) -> NDArray[np.uint8]:
 
     Thick ones stay: thinning them was measured to gain nothing.
     """
-    strokes = np.pad(scaled(_cropped(strokes), BOX * FINE), 2 * FINE)
+    strokes = scaled(_cropped(strokes), BOX * FINE)
+    strokes = np.pad(strokes / strokes.max(), 2 * FINE)  # dots and dashes are paler when they are reduced
     for _ in range(2):  # thicker, they fill more than the box and will be scaled down
         missing = PEN - pen_width(strokes > 0.5) / FINE
         for step in range(round(missing / 2 * FINE)):

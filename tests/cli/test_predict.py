@@ -4,7 +4,9 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,10 @@ from nnctl.cli.drawing import share
 from nnctl.data import datasets
 from nnctl.data.catalog import CATALOG
 from nnctl.model import Model
+from nnctl.nn.calibration import tempered
 from nnctl.picture.decode import read_digit, to_png
 from tests.support.cli import Cli, Terminal
+from tests.support.judges import ACCEPTS, DOUBTS, REFUSES, judge_who
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +43,35 @@ def pictures(digits: NDArray[np.uint8], tmp_path: Path) -> list[Path]:
     return paths
 
 
-def expected(run: Path, picture: bytes) -> NDArray[np.float32]:
-    """The ten outputs (10,) of the run's best network for a picture of a digit."""
-    return outputs(run, read_digit(picture, "picture"))
+@pytest.fixture
+def judged(own_run: Path) -> Callable[[float], Path]:
+    """`judged(REFUSES)`: the small run, with a judge who thinks that of every picture."""
+
+    def give(thinks: float) -> Path:
+        best = own_run / "checkpoints" / "best.npz"
+        checkpoint.save(best, dataclasses.replace(checkpoint.load(best), judge=judge_who(thinks).params()))
+        return own_run
+
+    return give
 
 
-def outputs(run: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The ten outputs (10,) of the run's best network for (28, 28) pixels."""
-    probs: NDArray[np.float32] = Model.load(run).predict(pixels / np.float32(255))
-    return probs
+@pytest.fixture
+def two(digits: NDArray[np.uint8], tmp_path: Path) -> Path:
+    """A picture of two digits, side by side."""
+    path = tmp_path / "two.png"
+    Image.fromarray(np.hstack(list(digits[:2]))).resize((560, 280)).save(path)
+    return path
+
+
+def expected(run: Path, picture: bytes) -> NDArray[np.float64]:
+    """The ten probabilities (10,) that the run's best network gives a picture of a digit, calibrated."""
+    return probabilities(run, read_digit(picture, "picture"))
+
+
+def probabilities(run: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The ten probabilities (10,) that the run's best network gives (28, 28) pixels, calibrated."""
+    model = Model.load(run)
+    return tempered(model.predict(pixels / np.float32(255)), model.temperature)
 
 
 def test_predict_prints_one_line_with_the_digit(cli: Cli, small_run: Path, pictures: list[Path]) -> None:
@@ -152,6 +176,104 @@ def test_predict_escapes_line_breaks_in_file_names(cli: Cli, small_run: Path, pi
     assert json.loads(out)["image"] == str(odd)
 
 
+# What is no digit
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_predict_refuses_a_picture_that_shows_no_digit(
+    as_json: bool, cli: Cli, judged: Callable[[float], Path], pictures: list[Path]
+) -> None:
+    closest = expected(judged(REFUSES), pictures[0].read_bytes()).argmax()
+    code, out, err = cli("predict", pictures[0], *(["--json"] if as_json else []))
+    message, hint = err.splitlines()
+    what = f"this does not look like a digit (closest: {closest}); what was found lies at (14, 14)"
+    error = f"{pictures[0]}: {what}"
+    assert (code, message) == (5, f"nnctl: error: {error}")
+    if as_json:
+        assert json.loads(out) == {
+            "schema_version": 1,
+            "image": str(pictures[0]),
+            "error": error,
+            "hint": hint.removeprefix("hint: "),
+        }
+    else:
+        assert out == ""
+
+
+def test_predict_refuses_a_picture_of_several_digits_and_says_where_they_are(
+    cli: Cli, judged: Callable[[float], Path], two: Path
+) -> None:
+    judged(ACCEPTS)
+    code, out, err = cli("predict", two)
+    assert (code, out) == (5, "")
+    start = "nnctl: error: .*two.png: the picture holds 2 separate shapes, not one digit"
+    places = re.fullmatch(
+        rf"{start}; 2 of them look like digits: \d at \((\d+), \d+\), \d at \((\d+), \d+\)\nhint: .+\n", err
+    )
+    assert places is not None, err
+    left, right = sorted(map(int, places.groups()))
+    assert left == pytest.approx(140, abs=20)
+    assert right == pytest.approx(420, abs=20)
+
+
+def test_predict_reads_the_other_pictures_beside_one_that_shows_no_single_digit(
+    cli: Cli, judged: Callable[[float], Path], pictures: list[Path], two: Path
+) -> None:
+    judged(ACCEPTS)
+    code, out, err = cli("predict", pictures[0], two, pictures[1])
+    assert code == 5
+    assert [line.partition(": ")[0] for line in out.splitlines()] == [str(pictures[0]), str(pictures[1])]
+    assert f"nnctl: error: {two}: the picture holds 2 separate shapes" in err
+    assert "nnctl: error: 1 of 3 pictures could not be read" in err
+
+
+def test_predict_force_answers_whatever_the_picture_shows(
+    cli: Cli, judged: Callable[[float], Path], pictures: list[Path], two: Path
+) -> None:
+    judged(ACCEPTS)
+    plain = cli("predict", pictures[0])
+    assert plain.code == 0
+    judged(REFUSES)
+    assert cli("predict", pictures[0], "--force") == plain
+    code, out, err = cli("predict", two, "--force")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{two}: ")
+    answer = cli("predict", two, "--force", "--json").json
+    assert answer["prediction"] in range(10)
+    assert "warning" not in answer
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture"], ids=["blank", "no picture"])
+def test_predict_force_invents_no_answer_where_there_is_nothing_to_read(
+    content: bytes | None, cli: Cli, small_run: Path
+) -> None:
+    Path("bad.png").write_bytes(content or to_png(np.full((50, 50), 255, np.uint8)))
+    code, out, err = cli("predict", "bad.png", "--force", "--checkpoint", small_run)
+    assert (code, out) == (5, "")
+    assert err.startswith("nnctl: error: bad.png: ")
+    assert content is not None or "the page is blank" in err
+
+
+def test_predict_warns_where_it_doubts_that_there_is_a_digit(
+    cli: Cli, judged: Callable[[float], Path], pictures: list[Path]
+) -> None:
+    plain = cli("predict", *pictures, "--checkpoint", judged(ACCEPTS))
+    assert plain.err == ""
+    code, out, err = cli("predict", *pictures, "--checkpoint", judged(DOUBTS))
+    assert (code, out) == (0, plain.out)
+    assert err == "".join(f"nnctl: warning: {path}: this may be no digit\n" for path in pictures)
+
+
+def test_predict_json_has_a_warning_only_where_there_is_one(
+    cli: Cli, judged: Callable[[float], Path], pictures: list[Path]
+) -> None:
+    plain = cli("predict", pictures[0], "--json", "--checkpoint", judged(ACCEPTS))
+    doubtful = cli("predict", pictures[0], "--json", "--checkpoint", judged(DOUBTS))
+    assert doubtful.json == plain.json | {"warning": "this may be no digit"}
+    assert (doubtful.code, doubtful.err) == (0, "")
+    assert "warning" not in plain.json
+
+
 # Networks trained on other datasets
 
 
@@ -161,7 +283,7 @@ def other_run(request: pytest.FixtureRequest, own_run: Path) -> Path:
     best = own_run / "checkpoints" / "best.npz"
     saved = checkpoint.load(best)
     config = {**saved.config, "data": saved.config["data"] | {"dataset": request.param}}
-    checkpoint.save(best, dataclasses.replace(saved, config=config))
+    checkpoint.save(best, dataclasses.replace(saved, config=config, reading={}))
     return own_run
 
 
@@ -179,7 +301,7 @@ def cloth(tmp_path: Path) -> NDArray[np.uint8]:
 
 
 def test_predict_names_the_classes_of_other_datasets(cli: Cli, other_run: Path, cloth: NDArray[np.uint8]) -> None:
-    probs = outputs(other_run, cloth)
+    probs = probabilities(other_run, cloth)
     name = names_of(other_run)[probs.argmax()]
     assert cli("predict", "cloth.png") == (0, f"cloth.png: {name} ({100 * probs.max():.2f} %)\n", "")
     code, out, err = cli("predict", "cloth.png", "--json")
@@ -199,20 +321,22 @@ def test_predict_leaves_28x28_pixels_of_other_datasets_as_they_are(
         np.testing.assert_array_equal(np.asarray(Image.open(Path("seen", name))), cloth)
 
 
-def test_predict_prepares_other_sizes_as_digits_and_warns_once(
+def test_predict_prepares_other_sizes_as_digits_and_warns_of_each(
     cli: Cli, other_run: Path, pictures: list[Path], cloth: NDArray[np.uint8]
 ) -> None:
     for name in ("one.png", "two.png"):
         Image.open(pictures[0]).resize((280, 280)).save(name)
     code, out, err = cli("predict", "one.png", "cloth.png", "two.png")
     assert code == 0
-    found = outputs(other_run, read_digit(Path("one.png").read_bytes(), "one")).argmax()
+    found = probabilities(other_run, read_digit(Path("one.png").read_bytes(), "one")).argmax()
     first, second, third = (line.partition(": ")[2].rpartition(" (")[0] for line in out.splitlines())
     names = names_of(other_run)
-    assert (first, second, third) == (names[found], names[outputs(other_run, cloth).argmax()], names[found])
-    assert err.startswith("nnctl: warning: ")
-    assert "28x28 pixels; 2 of 3 had another size, and were prepared in the way made for digits" in err
-    assert len(err.splitlines()) == 1
+    assert (first, second, third) == (names[found], names[probabilities(other_run, cloth).argmax()], names[found])
+    dataset = checkpoint.load(other_run / "checkpoints" / "best.npz").config["data"]["dataset"]
+    warning = f"{dataset} wants pictures of 28x28 pixels; this one was prepared in the way made for digits"
+    assert err == "".join(f"nnctl: warning: {name}: {warning}\n" for name in ("one.png", "two.png"))
+    assert cli("predict", "one.png", "--json").json["warning"] == warning
+    assert "warning" not in cli("predict", "cloth.png", "--json").json
 
 
 def test_predict_names_an_unreadable_picture_whatever_the_network_reads(cli: Cli, other_run: Path) -> None:
@@ -228,7 +352,7 @@ def test_predict_bars_with_names_fit_80_columns(terminal: Terminal, other_run: P
     assert code == 0
     lines = shown.replace("\r", "").splitlines()
     assert max(map(len, lines)) <= 80
-    names, probs = names_of(other_run), outputs(other_run, cloth)
+    names, probs = names_of(other_run), probabilities(other_run, cloth)
     width = max(map(len, names))
     bars = [line[33:] for line in lines[3:13]]
     assert [bar[:width].rstrip() for bar in bars] == list(names)

@@ -48,7 +48,7 @@ def picture(kind: str, ink: Ink, rng: Rng) -> bytes:
     return KINDS[kind](ink, rng)
 
 
-def digits(images: NDArray[np.uint8], labels: NDArray[np.uint8], count: int, seed: int) -> Iterator[Example]:
+def digits(images: NDArray[np.uint8], labels: NDArray[np.integer], count: int, seed: int) -> Iterator[Example]:
     """Pictures of single digits, each kind equally often; the n-th is the same whatever the count."""
     kinds = list(KINDS)
     for n in range(count):
@@ -58,7 +58,7 @@ def digits(images: NDArray[np.uint8], labels: NDArray[np.uint8], count: int, see
         yield Example(kind, label, picture(kind, someones(images[chosen], label, rng), rng))
 
 
-def without_digit(images: NDArray[np.uint8], labels: NDArray[np.uint8], count: int, seed: int) -> Iterator[Example]:
+def without_digit(images: NDArray[np.uint8], labels: NDArray[np.integer], count: int, seed: int) -> Iterator[Example]:
     """Pictures of anything but a single digit; the n-th is the same whatever the count.
 
     Letters, signs, scribbles and several digits come in all scenes, a blank sheet in those that have something to show.
@@ -80,7 +80,7 @@ def without_digit(images: NDArray[np.uint8], labels: NDArray[np.uint8], count: i
         yield Example(kind, None, picture(scenes[rng.integers(len(scenes))], ink, rng))
 
 
-def _anyones(images: NDArray[np.uint8], labels: NDArray[np.uint8], rng: Rng) -> Ink:
+def _anyones(images: NDArray[np.uint8], labels: NDArray[np.integer], rng: Rng) -> Ink:
     chosen = rng.integers(len(images))
     return someones(images[chosen], int(labels[chosen]), rng)
 

@@ -1,0 +1,179 @@
+"""Decide which shape in a picture is the digit, and whether it is one: by what two networks make of each.
+
+One network reads; the other, the judge, knows what is no digit. Of all that may be the digit in a picture, that shape
+is taken for which they speak most, less so if other shapes lie beside it, or if it takes far-fetched assumptions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnctl.errors import ImageError
+from nnctl.nn.arrays import Array
+from nnctl.picture.digit import BUSY, CLEAR, Attempt, Candidate, Hypothesis, blank, several
+from nnctl.picture.raster import Box
+
+# A score is a logarithm of odds, so that 0 is undecided; the weights and limits were chosen on generated pictures.
+SURE = 4.0  # more certainty than that decides nothing between two shapes
+DOUBT = 1.2  # by which the odds fall with each step of an attempt's doubt
+OTHERS = 4.0  # the same for other shapes with as much ink
+MOST_OTHERS = 3.0  # more are no worse
+GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
+NO_DIGIT = -2.5  # below: 8 of 1,000 digits, half of them misread, and five of six pictures of something else
+UNCERTAIN = -1.0  # below: 13 of 1,000 digits, and nine of ten pictures of something else
+
+FAINT = 1.0  # the same for what may be no ink
+TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
+
+Predict = Callable[[Array], Array]  # images (N, 28, 28) -> probabilities (N, C)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """A shape that may be the digit.
+
+    Attributes:
+        candidate: as it was found.
+        probabilities: (C,) what the network makes of it.
+        alone: how much speaks for a digit if no other shape is looked at.
+        score: the same, other shapes and the doubt of its attempt counted.
+    """
+
+    candidate: Candidate
+    probabilities: Array
+    alone: float
+    score: float
+
+    @property
+    def digit(self) -> int:
+        """The likeliest class."""
+        return int(self.probabilities.argmax())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """What a model reads in a picture.
+
+    Attributes:
+        pixels: (28, 28) uint8 as the network saw them.
+        probabilities: (C,) of each class, calibrated.
+        box: top, left, bottom, right: where in the picture the digit lies, in pixels.
+        warning: what is uncertain about it; None if nothing is.
+    """
+
+    pixels: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+    box: Box
+    warning: str | None
+
+    @property
+    def prediction(self) -> int:
+        """The likeliest class."""
+        return int(self.probabilities.argmax())
+
+
+def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | None) -> tuple[Found, list[Found]]:
+    """The shape that is most likely the digit, and all shapes of its attempt.
+
+    Hypotheses are tried until none that follows could do better, which nearly always is after the first.
+
+    Args:
+        hypotheses: of `picture.digit.find_hypotheses`.
+        predict: the network that reads.
+        judge: gives the probabilities of ten digits and of no digit; None if there is no judge.
+
+    Raises:
+        ImageError: there is nothing in the picture.
+    """
+    best: tuple[Found, list[Found]] | None = None
+    most = SURE if judge else 0.0
+    for hypothesis in hypotheses:
+        if best is not None and best[0].score >= most - DOUBT * hypothesis.doubt:
+            break
+        for attempt in hypothesis.attempts():
+            found = _scored(attempt, predict, judge)
+            first = max(found, key=lambda shape: shape.score)
+            if best is None or first.score > best[0].score:
+                best = first, found
+    if best is None:
+        raise blank()
+    return best
+
+
+def _scored(attempt: Attempt, predict: Predict, judge: Predict | None) -> list[Found]:
+    """What speaks for each shape of an attempt."""
+    images = np.stack([candidate.pixels for candidate in attempt.candidates]) / np.float32(255)
+    probs = predict(images)
+    if judge is None:
+        alone = np.log(np.maximum(probs.max(axis=1), 1e-6))
+    else:
+        judged = judge(images).astype(np.float64)
+        no_digit = judged[:, -1].clip(1e-6, 1 - 1e-6)
+        # that both mean the same digit, if it is one
+        agreement = (probs * judged[:, :-1]).sum(axis=1) / (1 - no_digit)
+        alone = np.minimum(np.log(1 / no_digit - 1), SURE) + np.log(agreement + 1e-3)
+    scores = [
+        one
+        - DOUBT * attempt.doubt
+        - OTHERS * min(candidate.others, MOST_OTHERS)
+        - GRAIN * max(candidate.grain - BUSY, 0)
+        - FAINT * _is_trace(candidate)
+        for one, candidate in zip(alone, attempt.candidates, strict=True)
+    ]
+    return [Found(*each) for each in zip(attempt.candidates, probs, alone.tolist(), scores, strict=True)]
+
+
+def _is_trace(candidate: Candidate) -> bool:
+    """Whether it may be no ink at all."""
+    return candidate.faint or candidate.contrast < TRACE
+
+
+def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
+    """Whether what was found is one digit; returns what is uncertain about it, if anything is.
+
+    Args:
+        found: the shape that is most likely the digit.
+        shapes: all those of its attempt.
+        judged: whether a judge was asked, without whom nothing is known to be no digit.
+
+    Raises:
+        ImageError: it is none, or there are several.
+    """
+    refused = found.score < NO_DIGIT if judged else found.candidate.faint or found.candidate.shapeless
+    digits = [shape for shape in shapes if shape.alone >= UNCERTAIN] if judged else []
+    if refused and not digits and _is_trace(found.candidate):
+        raise blank()
+    if found.candidate.others > CLEAR:
+        if len(digits) == 1 and digits[0] is found:
+            return "other shapes lie beside it"
+        raise _several(shapes, digits)
+    if refused:
+        raise _no_digit(found)
+    return "this may be no digit" if judged and found.score < UNCERTAIN else None
+
+
+def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> ImageError:
+    error = several(max(2, len(shapes)))
+    if not digits:
+        return error
+    where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in digits)
+    those = "one of them looks like a digit" if len(digits) == 1 else f"{len(digits)} of them look like digits"
+    return ImageError(f"{error.message}; {those}: {where}", error.hint)
+
+
+def _no_digit(found: Found) -> ImageError:
+    where = f"what was found lies at {_middle(found.candidate)}"
+    if found.candidate.shapeless:
+        return ImageError(f"this is a line or a patch, not a digit; {where}", "crop it to one handwritten digit")
+    what = f"this does not look like a digit (closest: {found.digit}); {where}"
+    return ImageError(what, "crop it to one handwritten digit")
+
+
+def _middle(candidate: Candidate) -> str:
+    top, left, bottom, right = candidate.box
+    return f"({math.floor((left + right) / 2)}, {math.floor((top + bottom) / 2)})"
