@@ -137,7 +137,7 @@ def startup(wanted: Wanted) -> Iterator[Table]:
     task = wanted.tasks[0]
     with tempfile.TemporaryDirectory() as folder:
         model, picture = Path(folder) / "model", str(Path(folder) / "digit.png")
-        run(_train_command(dataclasses.replace(task, epochs=1), model))
+        run([*_train_command(dataclasses.replace(task, epochs=1), model), "--set=judge=true"])  # as by default
         run([NNCTL, "data", "export", "test:7", picture, f"--data-dir={task.data_dir}"])
         commands = {
             'python -c "import click"': [sys.executable, "-c", "import click"],

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("picture", "nn", "config"),
     ("data", "rundir"),
     ("train",),
-    ("build", "checkpoint"),
+    ("build", "checkpoint", "judge", "reading"),
     ("model", "logs"),
     ("run",),
     ("explain", "report", "export", "bench"),

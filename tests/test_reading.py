@@ -11,7 +11,21 @@ from nnctl.errors import ImageError
 from nnctl.nn.arrays import Array
 from nnctl.picture.digit import BUSY, CLEAR, Attempt, Candidate, Hypothesis
 from nnctl.picture.raster import Box
-from nnctl.reading import DOUBT, GRAIN, MOST_OTHERS, NO_DIGIT, OTHERS, SURE, UNCERTAIN, Found, Reading, check, find
+from nnctl.reading import (
+    DOUBT,
+    FAINT,
+    GRAIN,
+    MOST_OTHERS,
+    NO_DIGIT,
+    OTHERS,
+    SURE,
+    TRACE,
+    UNCERTAIN,
+    Found,
+    Reading,
+    check,
+    find,
+)
 
 Networks = tuple[reading.Predict, reading.Predict]
 
@@ -106,10 +120,13 @@ def test_find_lets_no_certainty_decide_that_is_greater_than_enough() -> None:
         ({"others": MOST_OTHERS + 9}, 1, MOST_OTHERS * OTHERS + DOUBT),
         ({"grain": BUSY}, 0, 0),
         ({"grain": BUSY + 0.1, "others": 1}, 0, 0.1 * GRAIN + OTHERS),
+        ({"contrast": TRACE}, 0, 0),
+        ({"contrast": TRACE - 0.01}, 0, FAINT),
+        ({"grain": BUSY - 0.01, "contrast": TRACE}, 0, FAINT),  # no more than the grain of the paper
     ],
     ids=str,
 )
-def test_find_counts_other_shapes_and_grain_and_doubt_against_a_shape(
+def test_find_counts_other_shapes_and_grain_and_faintness_and_doubt_against_a_shape(
     changes: dict[str, float], doubt: int, lost: float
 ) -> None:
     best, _ = find([attempt(shape(0, **changes), doubt=doubt)], *networks((3, 1)))  # type: ignore[arg-type]
@@ -214,13 +231,19 @@ def test_check_refuses_what_is_no_digit_and_says_what_was_found_and_where(ink: t
 def test_check_calls_a_page_blank_where_only_a_trace_of_something_is_found() -> None:
     trace = found(score=NO_DIGIT - 1, contrast=0.01)
     assert refusal(trace, [trace], judged=True) == "the page is blank"
+    assert refusal(trace, [trace], judged=False) == "the page is blank"
+    several = [found(number, score=NO_DIGIT - 1, contrast=0.01, others=9) for number in range(3)]
+    assert refusal(several[0], several, judged=True) == "the page is blank"
     faint_digit = found(score=SURE, contrast=0.01)
     assert check(faint_digit, [faint_digit], judged=True) is None
 
 
-def test_check_without_a_judge_knows_nothing_to_be_no_digit() -> None:
-    other = found(score=NO_DIGIT - 9)
+def test_check_without_a_judge_refuses_no_stroke_and_doubts_none() -> None:
+    other, patch = found(score=NO_DIGIT - 9), found(score=SURE, ink=PATCH, box=(0, 0, 20, 20))
     assert check(other, [other], judged=False) is None
+    message = "this is a line or a patch, not a digit; what was found lies at (10, 10)"
+    assert refusal(patch, [patch], judged=False) == message
+    assert check(patch, [patch], judged=True) is None  # who knows better
 
 
 # check: several shapes

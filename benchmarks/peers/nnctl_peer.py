@@ -19,6 +19,7 @@ def settings(task: Task) -> list[str]:
         f"seed={task.seed}",
         "data.dataset=mnist",
         "data.augment=none",
+        "data.mix=0",
         "data.validation=0",
         f"data.train_limit={task.images or 'null'}",
         f"network.hidden=[{task.hidden}]",
@@ -28,6 +29,7 @@ def settings(task: Task) -> list[str]:
         f"schedule={task.schedule}",
         f"train.batch_size={task.batch}",
         f"train.epochs={task.epochs}",
+        "judge=false",
     ]
 
 
