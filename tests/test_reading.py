@@ -179,6 +179,12 @@ def test_find_takes_the_best_shape_of_all_attempts_and_gives_those_beside_it() -
     assert [each.digit for each in shapes] == [best.digit] == [3]
 
 
+def test_find_takes_the_first_of_equals() -> None:
+    equals = Attempt((shape(0), shape(1)), 0), Attempt((shape(2),), 0)
+    best, _ = find([Hypothesis(0, lambda: iter(equals))], *networks((3, 1), (5, 1), (8, 1)))
+    assert best.digit == 3
+
+
 @pytest.mark.parametrize(("missing", "tried"), [(0, 1), (0.9, 1), (1.1, 2), (2.9, 3), (3.1, 4), (9, 5)])
 def test_find_tries_hypotheses_until_none_that_follows_can_do_better(missing: float, tried: int) -> None:
     begun = []
@@ -234,6 +240,8 @@ def test_check_calls_a_page_blank_where_only_a_trace_of_something_is_found() -> 
     assert refusal(trace, [trace], judged=False) == "the page is blank"
     several = [found(number, score=NO_DIGIT - 1, contrast=0.01, others=9) for number in range(3)]
     assert refusal(several[0], several, judged=True) == "the page is blank"
+    digit = found(3, alone=SURE, score=NO_DIGIT - 2, others=9)
+    assert "one of them looks like a digit" in refusal(several[0], [*several, digit], judged=True)
     faint_digit = found(score=SURE, contrast=0.01)
     assert check(faint_digit, [faint_digit], judged=True) is None
 

@@ -108,8 +108,11 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     A picture that already is such a digit, or its negative, comes back with the same pixels.
 
     Raises:
-        ImageError: the page is blank, or holds several shapes.
+        ImageError: the page is blank, or holds several shapes, or a line or a patch.
     """
+    sample = _as_sample(grey)
+    if sample is not None:
+        return sample
     attempts = [
         attempt for hypothesis in find_hypotheses(grey) if hypothesis.doubt < 2 for attempt in hypothesis.attempts()
     ]
