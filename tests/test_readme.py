@@ -18,6 +18,7 @@ from tests.support.process import environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {" ".join(("nnctl", *words)): command for words, command in commands(nnctl)}
+UNJUDGED = {"NNCTL_JUDGE": "false"}  # to train a judge takes longer than all the rest; `default_run` has one
 
 
 def shown() -> list[str]:
@@ -46,7 +47,7 @@ def test_readme_commands_run_as_they_stand(mnist_dir: Path, drawn_dir: Path, tmp
     variables = {
         "NNCTL_DATA_DIR": str(data),
         "NNCTL_DATA_TRAIN_LIMIT": "3000",
-        "NNCTL_JUDGE": "false",  # it would take longer than all the rest; `default_run` has one
+        **UNJUDGED,
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
     }
     for name, content in re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
@@ -101,9 +102,10 @@ def test_readme_scripts_run_as_they_stand(mnist_dir: Path, tmp_path: Path) -> No
     mnist = load_dataset("mnist", mnist_dir, offline=True)
     (tmp_path / "seven.png").write_bytes(to_png(mnist.test.images[0]))
     first, second = scripts()
+    variables = environment(**UNJUDGED)
     for script in (first, second):
         done = subprocess.run(
-            [sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+            [sys.executable, "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, ""), script
         if script is first:

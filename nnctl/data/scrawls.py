@@ -20,15 +20,8 @@ from nnctl.data.synthetic import BOX, CHUNK, SIDE, Floats, Pen, centre, pen_for,
 
 Images = NDArray[np.uint8]
 
-TURNED = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    7,
-    8,
-)  # turned by a quarter, these are no digit; a 0 is one still, and 6 and 9 are close to one
+# turned by a quarter, these are no digit; a 0 is one still, and 6 and 9 are close to one
+TURNED = (1, 2, 3, 4, 5, 7, 8)
 FEW = 25  # pictures that are made up alike: they share their digits, or their number of points
 
 

@@ -24,7 +24,10 @@ SHA256 = {
     "format-1-run/metrics.jsonl": "988d1588c4b793b29cf486041713a206795d05a9633e3c4fa272223aaae3e69f",
     "format-1-run/checkpoints/best.npz": "43b302395ca78cb5aa833c0dd18bc2bc2edf0a00d1fa1eae1ce57964e326e436",
     "format-1-run/checkpoints/last.npz": "1f90558fe720b44ef881002d408b5df0ab5f5f8dd4ec391a6528d4828e579423",
+    "format-2.npz": "ec453b4082db24bf681a3e4b3effbb6e7435033d58dacfdbb1b56dae52c3b547",
 }
+FORMAT_2 = FORMAT_1.with_name("format-2.npz")
+DIGEST_2 = "5eb269c621771589f86bffdb53f4ca7eac01ef35006eca9b134222958069bf1a"
 RUN_DIGESTS = {
     "best.npz": "225a0f2395ae6eb565fb9aa3a699e9d8fccb74881e1f4f15ea8e68173fc11f51",
     "last.npz": "63d657b0282c1b36f802f871919018a85a334c1a0e80bb246e943ddc8a20bba8",
@@ -67,7 +70,7 @@ def drawn_then_dir(drawn_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return then.parent
 
 
-def test_files_of_format_1_are_those_that_were_written():
+def test_files_of_each_format_are_those_that_were_written():
     folder = FORMAT_1.parent
     files = {name: data for name, data in contents(folder).items() if data is not None and name != "README.md"}
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == SHA256
@@ -91,6 +94,30 @@ def test_network_of_format_1_reads(drawn_dir, digit, tmp_path):
     answer = json.loads(succeeded(run_nnctl("predict", digit, "--checkpoint", FORMAT_1, "--json", cwd=tmp_path)))
     assert answer["prediction"] == int(np.argmax(answer["probabilities"]))
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_checkpoint_of_format_2_can_be_looked_into(tmp_path):
+    verified = json.loads(succeeded(run_nnctl("checkpoint", "verify", FORMAT_2, "--json", cwd=tmp_path)))
+    assert (verified["ok"], verified["digest"]) == (True, DIGEST_2)
+    info = json.loads(succeeded(run_nnctl("checkpoint", "info", FORMAT_2, "--json", cwd=tmp_path)))
+    assert (info["digest"], info["format_version"], info["epoch"]) == (DIGEST_2, 2, 3)
+    assert info["reading"] == {"temperature": 0.7901368108326056}
+
+
+def test_network_of_format_2_reads_with_its_temperature_and_its_judge(digit, tmp_path):
+    flatter, judged = tmp_path / "flatter.npz", tmp_path / "judged.npz"
+    flatter.write_bytes(forged(FORMAT_2.read_bytes(), reading={"temperature": 1.5}))
+    shapes = {"hidden.weight": (784, 256), "hidden.bias": 256, "output.weight": (256, 11), "output.bias": 11}
+    judge = {f"judge/{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    judge["judge/output.bias"][10] = 20  # no picture shows a digit
+    judged.write_bytes(forged(FORMAT_2.read_bytes(), judge))
+    answers = []
+    for path in (FORMAT_2, flatter):
+        done = run_nnctl("predict", digit, "--checkpoint", path, "--json", cwd=tmp_path)
+        answers.append(json.loads(succeeded(done)))
+    assert answers[0]["prediction"] == answers[1]["prediction"]
+    assert max(answers[0]["probabilities"]) > max(answers[1]["probabilities"]) + 0.01
+    assert_spoken(run_nnctl("predict", digit, "--checkpoint", judged, cwd=tmp_path), 5)
 
 
 def test_run_of_format_1_that_was_stopped_within_an_epoch_goes_on_as_it_would_have_gone_on_then(
