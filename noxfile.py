@@ -18,7 +18,7 @@ def python(session: nox.Session) -> str:
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """The tests of the README's command: less than two minutes on two cores."""
+    """The tests of the README's command: about two minutes on two cores."""
     session.run(python(session), "-m", "pytest", "-n", "2", *session.posargs, external=True)
 
 

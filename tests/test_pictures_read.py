@@ -65,8 +65,8 @@ def test_letters_and_drawings_are_refused_or_warned_about(model: Model) -> None:
 
 
 def test_blank_sheet_is_called_blank(model: Model) -> None:
-    said = [read(model, picture("scan", Nothing(), np.random.default_rng(n))) for n in range(8)]
-    assert sum("the page is blank" in one for one in said) >= 5, said
+    said = [read(model, picture("scan", Nothing(), np.random.default_rng(n))) for n in range(1, 5)]
+    assert sum("the page is blank" in one for one in said) >= 3, said
 
 
 @pytest.mark.slow
