@@ -24,10 +24,9 @@ DOUBT = 1.2  # by which the odds fall with each step of an attempt's doubt
 OTHERS = 4.0  # the same for other shapes with as much ink
 MOST_OTHERS = 3.0  # more are no worse
 GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
+FAINT = 1.0  # the same for what may be no ink
 NO_DIGIT = -2.5  # below: 8 of 1,000 digits, half of them misread, and five of six pictures of something else
 UNCERTAIN = -1.0  # below: 13 of 1,000 digits, and nine of ten pictures of something else
-
-FAINT = 1.0  # the same for what may be no ink
 TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
 
 Predict = Callable[[Array], Array]  # images (N, 28, 28) -> probabilities (N, C)
@@ -62,7 +61,7 @@ class Reading:
     Attributes:
         pixels: (28, 28) uint8 as the network saw them.
         probabilities: (C,) of each class, calibrated.
-        box: top, left, bottom, right: where in the picture the digit lies, in pixels.
+        box: top, left, bottom, right: where the digit lies, in pixels of the picture, upright and at most 1,280 a side.
         warning: what is uncertain about it; None if nothing is.
     """
 

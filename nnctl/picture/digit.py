@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import heapq
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -50,7 +51,7 @@ class Candidate:
 
     Attributes:
         pixels: (28, 28) the way MNIST's digits look, ink bright.
-        box: top, left, bottom, right: where it lies in the picture, in pixels.
+        box: top, left, bottom, right: where it lies, in pixels of the grey picture.
         contrast: between ink and ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
@@ -113,18 +114,18 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     sample = _as_sample(grey)
     if sample is not None:
         return sample
-    attempts = [
-        attempt for hypothesis in find_hypotheses(grey) if hypothesis.doubt < 2 for attempt in hypothesis.attempts()
-    ]
-    largest = [attempt.candidates[0] for attempt in attempts][:2]
-    if all(candidate.faint for candidate in largest):
+    hypotheses = itertools.takewhile(lambda hypothesis: hypothesis.doubt < 2, find_hypotheses(grey))
+    attempts = itertools.islice((attempt for hypothesis in hypotheses for attempt in hypothesis.attempts()), 2)
+    inked = [attempt for attempt in attempts if not attempt.candidates[0].faint]
+    if not inked:
         raise blank()
-    if all(candidate.shapeless for candidate in largest):
+    formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
+    if not formed:
         raise ImageError("the picture holds a line or a patch, not a digit", "crop it to one handwritten digit")
-    for candidate in largest:
-        if candidate.others <= CLEAR and not candidate.faint and not candidate.shapeless:
-            return candidate.pixels
-    raise several(len(attempts[0].candidates))
+    for attempt in formed:
+        if attempt.candidates[0].others <= CLEAR:
+            return attempt.candidates[0].pixels
+    raise several(len(formed[0].candidates))
 
 
 def blank() -> ImageError:
@@ -214,8 +215,7 @@ def _as_sample(grey: Grey) -> NDArray[np.uint8] | None:
 
 
 def _same(one: Shape, other: Shape) -> bool:
-    ink, other_ink = one.strokes > 0.5, other.strokes > 0.5
-    return bool((ink & other_ink).sum() > SAME * (ink | other_ink).sum())
+    return bool((one.pixels & other.pixels).sum() > SAME * (one.pixels | other.pixels).sum())
 
 
 def _framed(strokes: Grey) -> NDArray[np.uint8]:

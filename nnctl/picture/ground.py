@@ -23,6 +23,7 @@ from nnctl.picture.raster import (
     local_median,
     median,
     part,
+    ranked,
     resample,
     scaled,
     smallest_rectangle,
@@ -90,13 +91,8 @@ def grounds(grey: Grey, view: Grey) -> Iterator[Ground]:
     for is_dark in (dark, not dark):
         for reach in (WIDE, NARROW):
             yield Ground(is_dark, reach=reach)
-    low, high = (
-        int(level)
-        for level in np.partition(view, [view.size // 20, -view.size // 20], axis=None)[
-            [view.size // 20, -view.size // 20]
-        ]
-    )
-    yield Ground(dark, high if dark else low)  # a pen may be too broad for that, on paper cropped closely
+    low, high = ranked(view, view.size // 20, -view.size // 20)
+    yield Ground(dark, int(high if dark else low))  # a pen may be too broad for that, on paper cropped closely
 
 
 def _cubes(histogram: np.ndarray) -> float:
@@ -148,7 +144,7 @@ def sheets(grey: Grey) -> list[tuple[Grey, Corner]]:
 def _bright_sheet(grey: Grey) -> tuple[Grey, Corner] | None:
     """Crop to a bright sheet that lies whole on something darker, if that is what the picture shows."""
     small = box_blur(scaled(grey, SHEET_VIEW), 1)
-    table, paper = median(border(small)), float(np.partition(small, -small.size // 20, axis=None)[-small.size // 20])
+    table, (paper,) = median(border(small)), ranked(small, -small.size // 20)
     tone = (small - table) / max(paper - table, 1)
     # towards the corners of a photograph light fades; at the edge of a sheet it breaks off
     fading = (np.abs(tone - 0.5) < 0.2).mean()

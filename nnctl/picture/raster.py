@@ -29,10 +29,11 @@ def scaled(grey: Grey, longest: int) -> Grey:
 def _resample_rows(grey: Grey, new: int) -> Grey:
     """Scale the rows, (H, W) to (new, W)."""
     old, width = grey.shape
-    whole = max(1, old // new)  # so many rows are averaged first, without a matrix product
-    blocks = np.pad(grey, [(0, -old % whole), (0, 0)], mode="edge").reshape(-1, whole, width)
-    averaged = blocks.sum(axis=1) / np.float32(whole) if whole > 1 else grey
-    return (_weights(len(averaged), old / whole, new) @ averaged).astype(np.float32, copy=False)
+    whole = max(1, old // new)
+    if whole > 1:  # so many rows are averaged first, without a matrix product
+        blocks = np.pad(grey, [(0, -old % whole), (0, 0)], mode="edge").reshape(-1, whole, width)
+        grey = blocks.sum(axis=1) / np.float32(whole)
+    return (_weights(len(grey), old / whole, new) @ grey).astype(np.float32, copy=False)
 
 
 def _weights(count: int, old: float, new: int) -> Grey:
@@ -83,10 +84,9 @@ def local_median(grey: Grey, radius: int) -> Grey:
     padded = np.pad(grey, radius, mode="edge")
     size = 2 * radius + 1
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))[:, :, ::2, ::2]
-    middle: Grey = np.partition(windows.reshape(*grey.shape, -1), (size + 1) ** 2 // 8, axis=2)[
-        ..., (size + 1) ** 2 // 8
-    ]
-    return middle
+    middle = (size + 1) ** 2 // 8
+    medians: Grey = np.partition(windows.reshape(*grey.shape, -1), middle, axis=2)[..., middle]
+    return medians
 
 
 def part(grey: Grey, scale: float, box: Box) -> Grey:
@@ -97,7 +97,13 @@ def part(grey: Grey, scale: float, box: Box) -> Grey:
 
 def median(values: Grey) -> float:
     """The middle of the values, of which there is one at least: `numpy.median` would import much first."""
-    return float(np.partition(values, values.size // 2, axis=None)[values.size // 2])
+    return ranked(values, values.size // 2)[0]
+
+
+def ranked(values: Grey, *ranks: int) -> tuple[float, ...]:
+    """The values that stand at these places from the smallest; a place below 0 counts from the largest."""
+    ordered = np.partition(values, ranks, axis=None)
+    return tuple(float(ordered[rank]) for rank in ranks)
 
 
 def border(picture: Picture) -> Picture:

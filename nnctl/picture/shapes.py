@@ -7,6 +7,7 @@ or something else. So each possibility is tried, and each shape that comes of it
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +24,7 @@ from nnctl.picture.raster import (
     grey_dilation,
     median,
     pen_width,
+    ranked,
 )
 
 LEAST_INK = 6  # of 255: less is no ink
@@ -56,6 +58,11 @@ class Shape:
     grain: float
     others: float
 
+    @functools.cached_property
+    def pixels(self) -> Mask:
+        """Which pixels of the view are ink."""
+        return self.strokes > 0.5
+
     @classmethod
     def of(cls, ink: Grey, mask: Mask, noise: float, others: float) -> Shape:
         """The shape that a mask of (H, W) cuts out of ink."""
@@ -68,9 +75,7 @@ def find_shapes(ink: Grey) -> Iterator[tuple[int, list[Shape]]]:
     Yields:
         the number of the possibility, the most plausible first, and its shapes, that with the most ink first.
     """
-    quiet, usual = (
-        float(x) for x in np.partition(ink, [ink.size // 8, ink.size // 2], axis=None)[[ink.size // 8, ink.size // 2]]
-    )
+    quiet, usual = ranked(ink, ink.size // 8, ink.size // 2)
     ink, noise = ink - quiet, 1.5 * (usual - quiet)  # more of a picture than an eighth is ground
     free = np.ones(ink.shape, bool)
     for turn in range(ROUNDS):
