@@ -157,7 +157,7 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
 
 
 def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> ImageError:
-    error = several(max(2, len(shapes)))
+    error = several(len(shapes))
     if not digits:
         return error
     where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in digits)

@@ -134,8 +134,8 @@ def blank() -> ImageError:
 
 
 def several(count: int) -> ImageError:
-    """The error for so many shapes that may each be the digit."""
-    return ImageError(f"the picture holds {count} separate shapes, not one digit", "crop it to one digit")
+    """The error for so many shapes that may each be the digit, or more: some are seen only as ink beside another."""
+    return ImageError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
 
 
 def find_hypotheses(grey: Grey) -> Iterator[Hypothesis]:
