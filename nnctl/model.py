@@ -29,7 +29,7 @@ from nnctl.train import evaluate
 
 if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
-    from nnctl.picture.raster import Box, Grey
+    from nnctl.picture.raster import Box
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -158,7 +158,7 @@ class Model:
                 warning = None if force else reading.check(found, shapes, judged=judge is not None)
             pixels, box = found.candidate.pixels, found.candidate.box
         else:
-            pixels, box, warning = self._whole(decode.read_grey(data, name), data, name)
+            pixels, box, warning = self._whole(data, name)
         probs = self.predict(pixels / np.float32(255))
         calibrated = probs.astype(np.float64) if self.temperature == 1 else tempered(probs, self.temperature)
         return Reading(pixels, calibrated, box, warning)
@@ -174,11 +174,13 @@ class Model:
         """What `predict` gives, (N, C), as far as it may be a probability, which a linear output need not be."""
         return self.predict(images).clip(0, 1)
 
-    def _whole(self, grey: Grey, data: bytes, name: str) -> tuple[NDArray[np.uint8], Box, str | None]:
+    def _whole(self, data: bytes, name: str) -> tuple[NDArray[np.uint8], Box, str | None]:
         """The pixels of a picture of something else than a digit, where they lie, and what is uncertain about them."""
         from nnctl.picture import decode
 
-        box = (0, 0, *grey.shape)
+        grey, scale = decode.read_grey(data, name)
+        height, width = (round(scale * side) for side in grey.shape)
+        box = 0, 0, height, width
         if grey.shape == build.IMAGE_SHAPE:
             return np.rint(grey).astype(np.uint8), box, None
         warning = f"{self.dataset} wants pictures of 28x28 pixels; this one was prepared in the way made for digits"

@@ -61,7 +61,7 @@ class Reading:
     Attributes:
         pixels: (28, 28) uint8 as the network saw them.
         probabilities: (C,) of each class, calibrated.
-        box: top, left, bottom, right: where the digit lies, in pixels of the picture, upright and at most 1,280 a side.
+        box: top, left, bottom, right: where the digit lies, in pixels of the picture, upright.
         warning: what is uncertain about it; None if nothing is.
     """
 

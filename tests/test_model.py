@@ -324,6 +324,13 @@ def test_model_read_finds_the_digit_and_says_where_it_lies() -> None:
     np.testing.assert_allclose(reading.probabilities, model.predict(reading.pixels / 255), rtol=1e-4)
 
 
+@pytest.mark.parametrize("format_", ["PNG", "JPEG"])  # large JPEGs are decoded at a fraction of their size
+def test_model_read_says_where_the_digit_lies_in_pixels_of_a_large_picture(format_: str) -> None:
+    page = Image.new("L", (3000, 4000), 255)
+    page.paste(seven(100).resize((1000, 1000)), (1500, 2000))
+    assert reader().read(encoded(page, format_)).box == pytest.approx((2200, 1750, 2850, 2250), abs=80)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 3.0])
 def test_model_read_calibrates_probabilities_and_predict_does_not(
     pixels: NDArray[np.uint8], temperature: float

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,18 @@ ORIENTATIONS = {
 }
 
 
+class Decoded(NamedTuple):
+    """A picture in shades of grey, upright.
+
+    Attributes:
+        grey: (H, W) in [0, 255], at most `digit.LARGEST` a side.
+        scale: how many pixels a side of the picture became one of these.
+    """
+
+    grey: Grey
+    scale: float
+
+
 def read_file(path: Path) -> bytes:
     """The bytes of a picture, or as many as show that it is too large; raises ImageError."""
     try:
@@ -62,7 +75,7 @@ def read_digit(data: bytes, name: str) -> NDArray[np.uint8]:
         ImageError: not such a picture, damaged, too large, blank, or not of one single digit.
     """
     with named(name):
-        return digit.find_digit(_grey(data))
+        return digit.find_digit(_decoded(data).grey)
 
 
 def read_hypotheses(data: bytes, name: str) -> Iterator[digit.Hypothesis]:
@@ -71,17 +84,17 @@ def read_hypotheses(data: bytes, name: str) -> Iterator[digit.Hypothesis]:
     Raises:
         ImageError: not such a picture, damaged or too large.
     """
-    return digit.find_hypotheses(read_grey(data, name))
+    return digit.find_hypotheses(*read_grey(data, name))
 
 
-def read_grey(data: bytes, name: str) -> Grey:
-    """Turn an encoded picture into its (H, W) shades of grey in [0, 255], as `read_digit` first does.
+def read_grey(data: bytes, name: str) -> Decoded:
+    """Turn an encoded picture into shades of grey, as `read_digit` first does.
 
     Raises:
         ImageError: not such a picture, damaged or too large.
     """
     with named(name):
-        return _grey(data)
+        return _decoded(data)
 
 
 def to_png(pixels: NDArray[np.uint8]) -> bytes:
@@ -106,8 +119,8 @@ def named(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
 
 
-def _grey(data: bytes) -> Grey:
-    """Decode a picture to luminance in [0, 255], upright, without transparency, at most `digit.LARGEST` a side."""
+def _decoded(data: bytes) -> Decoded:
+    """Decode a picture to luminance, without transparency."""
     if not data:
         raise ImageError("the file is empty", "check that the picture was saved or downloaded completely")
     if len(data) > MAX_BYTES:
@@ -116,10 +129,12 @@ def _grey(data: bytes) -> Grey:
     try:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            longest = max(picture.size)
             _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data), packed=limits.is_packed_bmp(data))
             picture.load()
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
-            return _upright(_luminance(picture), orientation)
+            grey = _upright(_luminance(picture), orientation)
+            return Decoded(grey, longest / max(grey.shape))
     except ImageError:
         raise
     except UnidentifiedImageError as error:

@@ -51,7 +51,7 @@ class Candidate:
 
     Attributes:
         pixels: (28, 28) the way MNIST's digits look, ink bright.
-        box: top, left, bottom, right: where it lies, in pixels of the grey picture.
+        box: top, left, bottom, right: where it lies, in pixels of the picture as it came.
         contrast: between ink and ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
@@ -138,18 +138,22 @@ def several(count: int) -> ImageError:
     return ImageError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
 
 
-def find_hypotheses(grey: Grey) -> Iterator[Hypothesis]:
-    """What may be ground, and so what may be the digit, in a picture (H, W) in [0, 255], the most plausible first.
+def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
+    """What may be ground, and so what may be the digit, in a picture, the most plausible first.
 
     On a blank page no attempt finds anything. A picture that already looks as MNIST's digits do, or its negative,
     is its own only candidate.
+
+    Args:
+        grey: (H, W) in [0, 255].
+        scale: how many pixels a side of the picture became one of these.
     """
     sample = _as_sample(grey)
     if sample is not None:
         whole = Attempt((Candidate(sample, (0, 0, *grey.shape), 1, 0, 0),), 0)
         yield Hypothesis(0, lambda: iter([whole]))
         return
-    views = [_View(sheet, corner).hypotheses(n) for n, (sheet, corner) in enumerate(sheets(grey))]
+    views = [_View(sheet, corner, scale).hypotheses(n) for n, (sheet, corner) in enumerate(sheets(grey))]
     yield from heapq.merge(*views, key=lambda hypothesis: hypothesis.doubt)
 
 
@@ -158,11 +162,12 @@ class _View:
 
     Args:
         sheet: (H, W) shades of grey.
-        corner: row and column of its upper left pixel in the picture.
+        corner: row and column of its upper left pixel in the grey picture.
+        scale: how many pixels a side of the picture as it came became one of these.
     """
 
-    def __init__(self, sheet: Grey, corner: tuple[int, int]) -> None:
-        self._sheet, self._corner = sheet, corner
+    def __init__(self, sheet: Grey, corner: tuple[int, int], scale: float) -> None:
+        self._sheet, self._corner, self._scale = sheet, corner, scale
         self._view = scaled(sheet, VIEW)
         self._seen: list[Shape] = []
 
@@ -182,9 +187,12 @@ class _View:
     def _candidate(self, shape: Shape, ground: Ground) -> Candidate:
         """The shape as a digit of 28x28 pixels."""
         scale = max(self._sheet.shape) / VIEW
-        top, left, bottom, right = (round(scale * side) for side in shape.box)
         row, column = self._corner
-        box = top + row, left + column, bottom + row, right + column
+        top, left, bottom, right = (
+            round(self._scale * (scale * side + begin))
+            for side, begin in zip(shape.box, (row, column, row, column), strict=True)
+        )
+        box = top, left, bottom, right
         return Candidate(_framed(self._closer(shape, ground).strokes), box, shape.contrast, shape.grain, shape.others)
 
     def _closer(self, shape: Shape, ground: Ground) -> Shape:
