@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.errors import ImageError
+from nnctl.errors import ImageError, NoDigitError
 from nnctl.nn.arrays import Array
-from nnctl.picture.digit import BUSY, CLEAR, Attempt, Candidate, Hypothesis, blank, several
+from nnctl.picture.digit import BUSY, CLEAR, Attempt, Candidate, Hypothesis, blank, lines_alone, several
 from nnctl.picture.raster import Box
 
 # A score is a logarithm of odds, so that 0 is undecided; the weights and limits were chosen on generated pictures.
@@ -87,20 +87,24 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
         judge: gives the probabilities of ten digits and of no digit; None if there is no judge.
 
     Raises:
-        ImageError: there is nothing in the picture.
+        ImageError: there is nothing in the picture, or printed lines alone.
     """
     best: tuple[Found, list[Found]] | None = None
+    empty = True
     most = SURE if judge else 0.0
     for hypothesis in hypotheses:
         if best is not None and best[0].score >= most - DOUBT * hypothesis.doubt:
             break
         for attempt in hypothesis.attempts():
+            empty = False
+            if not attempt.candidates:
+                continue
             found = _scored(attempt, predict, judge)
             first = max(found, key=lambda shape: shape.score)
             if best is None or first.score > best[0].score:
                 best = first, found
     if best is None:
-        raise blank()
+        raise blank() if empty else lines_alone()
     return best
 
 
@@ -141,7 +145,8 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
         judged: whether a judge was asked, without whom nothing is known to be no digit.
 
     Raises:
-        ImageError: it is none, or there are several.
+        NoDigitError: it is none, or there are several.
+        ImageError: it is blurred, or hardly to be seen.
     """
     refused = found.score < NO_DIGIT if judged else found.candidate.faint or found.candidate.shapeless
     digits = [shape for shape in shapes if shape.alone >= UNCERTAIN] if judged else []
@@ -153,24 +158,28 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
         raise _several(shapes, digits)
     if refused:
         raise _no_digit(found)
-    return "this may be no digit" if judged and found.score < UNCERTAIN else None
+    if judged and found.score < UNCERTAIN:
+        return "this may be no digit"
+    return "it is blurred" if found.candidate.blurred else None
 
 
-def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> ImageError:
+def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> NoDigitError:
     error = several(len(shapes))
     if not digits:
         return error
     where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in digits)
     those = "one of them looks like a digit" if len(digits) == 1 else f"{len(digits)} of them look like digits"
-    return ImageError(f"{error.message}; {those}: {where}", error.hint)
+    return NoDigitError(f"{error.message}; {those}: {where}", error.hint)
 
 
 def _no_digit(found: Found) -> ImageError:
     where = f"what was found lies at {_middle(found.candidate)}"
+    if found.candidate.blurred:
+        return ImageError(f"this is too blurred to be read (closest: {found.digit}); {where}", "take a sharper picture")
     if found.candidate.shapeless:
-        return ImageError(f"this is a line or a patch, not a digit; {where}", "crop it to one handwritten digit")
+        return NoDigitError(f"this is a line or a patch, not a digit; {where}", "crop it to one handwritten digit")
     what = f"this does not look like a digit (closest: {found.digit}); {where}"
-    return ImageError(what, "crop it to one handwritten digit")
+    return NoDigitError(what, "crop it to one handwritten digit")
 
 
 def _middle(candidate: Candidate) -> str:

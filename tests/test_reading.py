@@ -9,7 +9,7 @@ import pytest
 from nnctl import reading
 from nnctl.errors import ImageError
 from nnctl.nn.arrays import Array
-from nnctl.picture.digit import BUSY, CLEAR, Attempt, Candidate, Hypothesis
+from nnctl.picture.digit import BLURRED, BUSY, CLEAR, Attempt, Candidate, Hypothesis
 from nnctl.picture.raster import Box
 from nnctl.reading import (
     DOUBT,
@@ -39,6 +39,7 @@ def shape(
     others: float = 0,
     contrast: float = 1,
     grain: float = 0,
+    softness: float = 0,
     box: Box = (0, 0, 10, 10),
     ink: tuple[slice, slice] = BAR,
 ) -> Candidate:
@@ -46,7 +47,7 @@ def shape(
     pixels = np.zeros((28, 28), np.uint8)
     pixels[ink] = 255
     pixels[0, 0] = name
-    return Candidate(pixels=pixels, box=box, contrast=contrast, grain=grain, others=others)
+    return Candidate(pixels, box, contrast, grain, others, softness)
 
 
 def attempt(*shapes: Candidate, doubt: int = 0) -> Hypothesis:
@@ -166,6 +167,15 @@ def test_find_calls_a_picture_in_which_nothing_is_found_blank(judged: bool) -> N
         assert caught.value.message == "the page is blank"
 
 
+@pytest.mark.parametrize("judged", [False, True])
+def test_find_tells_printed_lines_from_nothing_and_looks_beyond_them(judged: bool) -> None:
+    predict, judge = networks((3, 0))
+    lines, digit = attempt(), attempt(shape(0), doubt=1)
+    with pytest.raises(ImageError, match=r"^there are lines, but no digit on the page"):
+        find([lines], predict, judge if judged else None)
+    assert find([lines, digit], predict, judge if judged else None)[0].digit == 3
+
+
 # find: one hypothesis after the other
 
 
@@ -232,6 +242,15 @@ def test_check_warns_of_what_is_in_doubt(score: float) -> None:
 def test_check_refuses_what_is_no_digit_and_says_what_was_found_and_where(ink: tuple[slice, slice], what: str) -> None:
     other = found(score=NO_DIGIT - 1e-6, box=(0, 100, 50, 201), ink=ink)
     assert refusal(other, [other], judged=True) == f"{what}; what was found lies at (150, 25)"
+
+
+def test_check_doubts_what_is_blurred_and_gives_that_as_the_reason_why_it_is_no_digit() -> None:
+    read, unread = found(softness=BLURRED + 0.01), found(softness=BLURRED + 0.01, score=NO_DIGIT - 1, ink=PATCH)
+    assert check(read, [read], judged=True) == "it is blurred"
+    message = "this is too blurred to be read (closest: 7); what was found lies at (5, 5)"
+    assert refusal(unread, [unread], judged=True) == message
+    sharp = found(softness=BLURRED)
+    assert check(sharp, [sharp], judged=True) is None
 
 
 def test_check_calls_a_page_blank_where_only_a_trace_of_something_is_found() -> None:

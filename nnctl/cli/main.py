@@ -14,15 +14,8 @@ import click
 
 from nnctl import __version__
 from nnctl.cli import console, signals
-from nnctl.errors import (
-    ConfigError,
-    NnctlError,
-    OfflineError,
-    RunInUseError,
-    RunUsedError,
-    StoppedError,
-    StorageError,
-)
+from nnctl.cli.hints import hint_of
+from nnctl.errors import ConfigError, NnctlError, StoppedError, StorageError
 
 EXIT_INTERNAL = 1
 EXIT_HUNG_UP = 129  # 128 + SIGHUP, which Windows does not have
@@ -42,15 +35,6 @@ COMMANDS = {
     "checkpoint": "Inspect and verify checkpoints.",
     "bench": "Measure how fast a network trains here.",
 }
-
-
-HINTS: dict[type[NnctlError], str] = {
-    RunUsedError: "continue it with --resume, or choose another --run-dir",
-    RunInUseError: "wait for it, or choose another --run-dir",
-    OfflineError: "leave out --offline, NNCTL_DATA_OFFLINE or data.offline once, or say where the files are with "
-    "--data-dir",
-}
-"""What to do, where the library's own hint cannot name an option."""
 
 
 class Commands(click.Group):
@@ -158,7 +142,7 @@ def _report(error: BaseException) -> int:
     match error:
         case NnctlError():
             title = "" if isinstance(error, StoppedError) else "error"
-            console.error(error.message, HINTS.get(type(error), error.hint), error.details, title)
+            console.error(error.message, hint_of(error), error.details, title)
             return error.exit_code
         case click.exceptions.Exit():
             return error.exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nnctl.cli import console, drawing, options, pictures
+from nnctl.cli.hints import hint_of
 from nnctl.cli.types import FOLDER, PATH
 from nnctl.errors import ImageError, NnctlError
 
@@ -64,9 +65,9 @@ def predict(
         except ImageError as error:
             failed.append(error)
             if as_json:
-                console.result_json({"image": name, "error": error.message, "hint": error.hint})
+                console.result_json({"image": name, "error": error.message, "hint": hint_of(error)})
             if len(sources) > 1:
-                console.error(error.message, error.hint)
+                console.error(error.message, hint_of(error))
             continue
         if seen_dir is not None:
             pictures.save_preprocessed(seen_dir, source, reading.pixels, saved)

@@ -116,7 +116,7 @@ def named(name: str) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise ImageError(f"{name}: {error.message}", error.hint) from error.__cause__
+        raise type(error)(f"{name}: {error.message}", error.hint) from error.__cause__
 
 
 def _decoded(data: bytes) -> Decoded:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.errors import ImageError
+from nnctl.errors import ImageError, NoDigitError
 from nnctl.picture.ground import Ground, grounds, sheets
 from nnctl.picture.raster import (
     Box,
@@ -40,6 +40,7 @@ LEAST_CONTRAST = 0.02  # of ink: less is none
 CLEAR_OF_GRAIN = 6  # times the grain of the paper: ink has more contrast
 BUSY = 0.06  # grain that no sheet of paper has
 FLAT = 2.5  # times as wide as high: no digit
+BLURRED = 0.13  # of a digit's longer side: an edge as wide as that joins strokes, or hides them
 PATCH = 0.4  # of a digit's longer side: no pen is so broad
 PEN = 2.2  # pixels of MNIST: few of its strokes are thinner
 FINE = 5  # pixels for each of these while strokes are thickened
@@ -55,6 +56,7 @@ class Candidate:
         contrast: between ink and ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
+        softness: how wide its sharpest edges are, as a share of its longer side.
     """
 
     pixels: NDArray[np.uint8]
@@ -62,6 +64,12 @@ class Candidate:
     contrast: float
     grain: float
     others: float
+    softness: float
+
+    @property
+    def blurred(self) -> bool:
+        """Whether it is too blurred for its strokes to be told from each other."""
+        return self.softness > BLURRED
 
     @property
     def faint(self) -> bool:
@@ -82,7 +90,7 @@ class Attempt:
     """The shapes that come of taking certain things for ink, and for parts of one shape.
 
     Attributes:
-        candidates: the shapes, that with the most ink first.
+        candidates: the shapes, that with the most ink first; none if there are printed lines alone.
         doubt: how far-fetched the attempt is, from 0.
     """
 
@@ -115,10 +123,11 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     if sample is not None:
         return sample
     hypotheses = itertools.takewhile(lambda hypothesis: hypothesis.doubt < 2, find_hypotheses(grey))
-    attempts = itertools.islice((attempt for hypothesis in hypotheses for attempt in hypothesis.attempts()), 2)
-    inked = [attempt for attempt in attempts if not attempt.candidates[0].faint]
+    attempts = [attempt for hypothesis in hypotheses for attempt in hypothesis.attempts()]
+    shown = [attempt for attempt in attempts if attempt.candidates][:2]
+    inked = [attempt for attempt in shown if not attempt.candidates[0].faint]
     if not inked:
-        raise blank()
+        raise blank() if shown or not attempts else lines_alone()
     formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
     if not formed:
         raise ImageError("the picture holds a line or a patch, not a digit", "crop it to one handwritten digit")
@@ -133,9 +142,14 @@ def blank() -> ImageError:
     return ImageError("the page is blank", "write larger or darker, or take the picture in better light")
 
 
-def several(count: int) -> ImageError:
+def lines_alone() -> ImageError:
+    """The error for a page with printed lines, and nothing else."""
+    return ImageError("there are lines, but no digit on the page", "write larger or darker, or crop it to the digit")
+
+
+def several(count: int) -> NoDigitError:
     """The error for so many shapes that may each be the digit, or more: some are seen only as ink beside another."""
-    return ImageError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
+    return NoDigitError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
 
 
 def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
@@ -150,7 +164,7 @@ def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
     """
     sample = _as_sample(grey)
     if sample is not None:
-        whole = Attempt((Candidate(sample, (0, 0, *grey.shape), 1, 0, 0),), 0)
+        whole = Attempt((Candidate(sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, softness=0),), 0)
         yield Hypothesis(0, lambda: iter([whole]))
         return
     views = [_View(sheet, corner, scale).hypotheses(n) for n, (sheet, corner) in enumerate(sheets(grey))]
@@ -177,11 +191,11 @@ class _View:
             yield Hypothesis(number, functools.partial(self._attempts, ground, number))
 
     def _attempts(self, ground: Ground, doubt: int) -> Iterator[Attempt]:
-        """The shapes of each attempt that no other attempt has found."""
+        """The shapes of each attempt that no other attempt has found, if it has found any."""
         for number, shapes in find_shapes(ground.ink(self._view)):
             new = [shape for shape in shapes if not any(_same(shape, other) for other in self._seen)]
             self._seen += new
-            if new:
+            if new or not shapes:
                 yield Attempt(tuple(self._candidate(shape, ground) for shape in new), doubt + number)
 
     def _candidate(self, shape: Shape, ground: Ground) -> Candidate:
@@ -193,7 +207,8 @@ class _View:
             for side, begin in zip(shape.box, (row, column, row, column), strict=True)
         )
         box = top, left, bottom, right
-        return Candidate(_framed(self._closer(shape, ground).strokes), box, shape.contrast, shape.grain, shape.others)
+        closer = self._closer(shape, ground)
+        return Candidate(_framed(closer.strokes), box, shape.contrast, shape.grain, shape.others, closer.softness)
 
     def _closer(self, shape: Shape, ground: Ground) -> Shape:
         """The same shape in a view of its own, if it is small in that of the sheet."""
@@ -205,7 +220,7 @@ class _View:
         around = part(self._sheet, scale, (top - margin, left - margin, bottom + margin, right + margin))
         if not around.size:
             return shape
-        return next((shapes[0] for _, shapes in find_shapes(ground.ink(scaled(around, VIEW)))), shape)
+        return next((shapes[0] for _, shapes in find_shapes(ground.ink(scaled(around, VIEW))) if shapes), shape)
 
 
 def _as_sample(grey: Grey) -> NDArray[np.uint8] | None:

@@ -35,6 +35,8 @@ MOST_SHAPES = 6  # of one round and level
 SMALLEST = 0.1  # of the largest shape's ink: others are specks
 LIKE = 0.6  # of a shape's ink for each pixel: another's that has as much is no shadow or print of its own
 LEAST_AREA = 12  # pixels
+EDGE = 4  # pixels around a shape that may belong to its edge
+STEEPEST = 50  # of so many pixels one lies on a sharpest edge
 FULL = 0.8  # of a row, a column or a side: there is a line along it
 LEFT_OVER = 0.2  # of a shape that is not on such a line: the rest is printed lines alone
 BESIDE = 0.35  # of the view: what lies along a border and reaches no farther inwards is the edge of something
@@ -50,6 +52,7 @@ class Shape:
         contrast: of its ink to the ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
+        softness: how wide its sharpest edges are, from ground to ink, as a share of the longer side of its box.
     """
 
     strokes: Grey
@@ -57,6 +60,7 @@ class Shape:
     contrast: float
     grain: float
     others: float
+    softness: float
 
     @functools.cached_property
     def pixels(self) -> Mask:
@@ -66,14 +70,16 @@ class Shape:
     @classmethod
     def of(cls, ink: Grey, mask: Mask, noise: float, others: float) -> Shape:
         """The shape that a mask of (H, W) cuts out of ink."""
-        return cls(_strokes(ink, mask), bounds(mask), float(ink[mask].mean()) / 255, noise / 255, others)
+        box, level = bounds(mask), float(ink[mask].mean())
+        return cls(_strokes(ink, mask), box, level / 255, noise / 255, others, _softness(ink, box, level))
 
 
 def find_shapes(ink: Grey) -> Iterator[tuple[int, list[Shape]]]:
     """The shapes in a view of ink (H, W), from 0 to 255, for one possibility after the other.
 
     Yields:
-        the number of the possibility, the most plausible first, and its shapes, that with the most ink first.
+        the number of the possibility, the most plausible first, and its shapes, that with the most ink first;
+        no shape where there are printed lines alone.
     """
     quiet, usual = ranked(ink, ink.size // 8, ink.size // 2)
     ink, noise = ink - quiet, 1.5 * (usual - quiet)  # more of a picture than an eighth is ground
@@ -90,7 +96,7 @@ def find_shapes(ink: Grey) -> Iterator[tuple[int, list[Shape]]]:
             if aside is None:
                 aside = components.mask(foreign | components.cut_off)
             grouped = list(_grouped(components, foreign))
-            if grouped:
+            if grouped or foreign.any():
                 yield turn + number, [Shape.of(ink, mask, noise, others) for mask, _, others in grouped]
             if marked := [group for group in grouped if group[0].sum() < group[1].sum()]:
                 yield turn + number + 1, [Shape.of(ink, mask, noise, others) for _, mask, others in marked]
@@ -103,6 +109,15 @@ def _strongest(ink: Grey) -> float:
     """The mean of the strongest thousandth of the pixels: no single speck, yet less than the finest digit."""
     count = min(max(10, ink.size // 1000), ink.size)
     return float(np.partition(ink, -count)[-count:].mean()) if count else 0.0
+
+
+def _softness(ink: Grey, box: Box, level: float) -> float:
+    """The width of edges between ink of this level and the ground, as a share of the longer side of a shape's box."""
+    top, left, bottom, right = box
+    shape = np.pad(ink, EDGE, mode="edge")[top : bottom + 2 * EDGE, left : right + 2 * EDGE]
+    slopes: Grey = np.hypot(np.diff(shape, axis=0)[:, 1:], np.diff(shape, axis=1)[1:])
+    (steep,) = ranked(slopes, -slopes.size // STEEPEST)
+    return level / max(steep, 1) / max(bottom - top, right - left)
 
 
 def _strokes(ink: Grey, mask: Mask) -> Grey:

@@ -189,6 +189,7 @@ def test_predict_refuses_a_picture_that_shows_no_digit(
     what = f"this does not look like a digit (closest: {closest}); what was found lies at (14, 14)"
     error = f"{pictures[0]}: {what}"
     assert (code, message) == (5, f"nnctl: error: {error}")
+    assert "--force" in hint
     if as_json:
         assert json.loads(out) == {
             "schema_version": 1,
@@ -223,7 +224,7 @@ def test_predict_reads_the_other_pictures_beside_one_that_shows_no_single_digit(
     code, out, err = cli("predict", pictures[0], two, pictures[1])
     assert code == 5
     assert [line.partition(": ")[0] for line in out.splitlines()] == [str(pictures[0]), str(pictures[1])]
-    assert f"nnctl: error: {two}: the picture holds 2 separate shapes" in err
+    assert re.search(rf"nnctl: error: {two}: the picture holds 2 separate shapes.*\nhint: .*--force\n", err)
     assert "nnctl: error: 1 of 3 pictures could not be read" in err
 
 

@@ -393,7 +393,11 @@ def test_read_digit_refuses_a_page_without_a_digit_whatever_is_printed_on_it(lin
     if light != "even":
         page = page * np.linspace(1, 0.8, 300) + np.random.default_rng(0).normal(0, 3, page.shape)
     data = encoded(Image.fromarray(page.clip(0, 255).astype(np.uint8)), "PNG" if light == "even" else "JPEG")
-    assert re.search("blank" if lines == "none" else "blank|a line or a patch|separate shapes", str(refusal(data)))
+    # in noise, faint lines may be taken for none
+    reasons = ["blank"] * (lines == "none" or light != "even") + ["lines", "a line or a patch", "separate shapes"] * (
+        lines != "none"
+    )
+    assert re.search("|".join(reasons), str(refusal(data)))
 
 
 @pytest.mark.parametrize("apart", [112, 200])

@@ -47,6 +47,14 @@ def test_digit_is_found_though_its_strokes_are_blurred_into_soft_skirts(size: in
     assert likeness(read(picture), five) > 0.85
 
 
+@pytest.mark.parametrize("size", [60, 240, 900])
+@pytest.mark.parametrize(("blur", "blurred"), [(0, False), (0.02, False), (0.12, True)])
+def test_digit_is_blurred_if_its_edges_are_wide_for_its_size(size: int, blur: float, blurred: bool) -> None:
+    picture = drawn((size, size), ink=40).filter(ImageFilter.GaussianBlur(blur * size))
+    first = next(next(find_hypotheses(np.asarray(picture, np.float32))).attempts())
+    assert first.candidates[0].blurred == blurred
+
+
 @pytest.mark.parametrize("faint", [150, 190])
 def test_digit_is_found_whole_though_one_stroke_is_much_fainter(faint: int, five: Pixels) -> None:
     picture = drawn(ink=30)
