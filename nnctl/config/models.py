@@ -79,7 +79,7 @@ class DataConfig(Section):
         default=None, description="train on the first so many images only, for quick trials"
     )
     mix: float = Field(
-        default=0.1,
+        default=0.2,
         ge=0,
         le=1,
         description="drawn digits added to MNIST's training images, as a share of them; other datasets get none",

@@ -14,6 +14,8 @@ from nnctl.nn.streams import Purpose, new_seed, stream
 def mixed(train: Examples, share: float, seed: int) -> Examples:
     """The training images, and behind them `share` times as many drawn digits; the same seed gives the same ones.
 
+    Rare ways to write are drawn as often as common ones, of which the dataset itself has enough.
+
     Args:
         train: N images of digits.
         share: from 0 to 1; 0 gives `train` itself.
@@ -22,7 +24,7 @@ def mixed(train: Examples, share: float, seed: int) -> Examples:
     count = round(share * len(train))
     if not count:
         return train
-    images, labels = synthetic.draw(count, new_seed(stream(seed, Purpose.MIX)))
+    images, labels = synthetic.draw(count, new_seed(stream(seed, Purpose.MIX)), evenly=True)
     return Examples(np.concatenate([train.images, images]), np.concatenate([train.labels, labels]))
 
 

@@ -36,8 +36,13 @@ EDGE = 1.25  # pixels: from paper to full ink across a stroke's edge, which most
 ROUND = 3  # samples to either side: what a corner is smoothed over where the hand rounds it most
 
 
-def draw(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw `count` digits, each of the ten equally often (give or take one), in random order.
+
+    Args:
+        count: N.
+        seed: the same one gives the same digits.
+        evenly: whether every way to write a digit is as likely as any other; else each is as common as it is in life.
 
     Returns:
         images (count, 28, 28), ink 255 on paper 0, and labels (count,). The first images of a large drawing
@@ -49,7 +54,7 @@ def draw(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     images = np.empty((count, SIDE, SIDE), np.uint8)
     for digit in range(10):
         skeletons = [skeleton for skeleton in SKELETONS if skeleton.digit == digit]
-        shares = np.cumsum([skeleton.weight for skeleton in skeletons])
+        shares = np.cumsum([1 if evenly else skeleton.weight for skeleton in skeletons])
         choice = np.searchsorted(shares[:-1] / shares[-1], taste)  # (N,)
         for number, skeleton in enumerate(skeletons):
             pen = pen_for(skeleton.strokes)

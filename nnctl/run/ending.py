@@ -11,7 +11,6 @@ from nnctl.checkpoint import Checkpoint
 from nnctl.config import Config
 from nnctl.data.catalog import CATALOG
 from nnctl.data.datasets import Dataset
-from nnctl.data.examples import Examples
 from nnctl.judge import train_judge
 from nnctl.model import Model
 from nnctl.nn.calibration import fit_temperature
@@ -23,19 +22,19 @@ from nnctl.train import Trainer, evaluate
 
 
 def conclude(
-    run: RunDir, trainer: Trainer, config: Config, dataset: Dataset, train: Examples, *, on_judge: Callable[[], None]
+    run: RunDir, trainer: Trainer, config: Config, dataset: Dataset, *, on_judge: Callable[[], None]
 ) -> Evaluation:
     """Measure the best epoch's network on the test images; without validation, the last one's.
 
     The checkpoint of a network of digits then gets what reading pictures needs: a temperature, fitted to the validation
-    images, by which probabilities are calibrated, and a judge, if the configuration asks for one.
+    images, by which probabilities are calibrated, and a judge that has learned from the training images, if the
+    configuration asks for one.
 
     Args:
         run: where it was trained.
         trainer: at its end.
         config: of the run.
         dataset: of the run.
-        train: what the network learned from, and the judge will.
         on_judge: is called before a judge is trained.
 
     Raises:
@@ -53,7 +52,7 @@ def conclude(
             temperature = fit_temperature(held_out.probs, held_out.labels)
         if config.judge:
             on_judge()
-        judge = train_judge(train, config.seed).params() if config.judge else {}
+        judge = train_judge(dataset.train, config.seed).params() if config.judge else {}
         checkpoint.save(path, dataclasses.replace(saved, reading={"temperature": temperature}, judge=judge))
     return test
 

@@ -167,8 +167,7 @@ class _Run:
                 self._learn(stop)
             for listener in self.listeners:
                 listener.on_end()
-            ended = (self.run, self.trainer, self.config, self.dataset, self.images)
-            test = conclude(*ended, on_judge=self._tell_of_judge)
+            test = conclude(self.run, self.trainer, self.config, self.dataset, on_judge=self._tell_of_judge)
             self.metadata |= self._outcome(test)
             self.run.write_metadata(self.metadata)
         return test

@@ -721,7 +721,7 @@ def test_whole_configuration_that_is_older_than_a_key_means_what_it_meant(load, 
     saved = older(load(None, f"optimizer={optimizer}").config, *without)
     text = yaml.safe_dump(saved)
     for read in (load(text).config, config.from_mapping(saved)):
-        assert read.data.mix == (0 if "data.mix" in without else 0.1)
+        assert read.data.mix == (0 if "data.mix" in without else 0.2)
         assert read.judge == ("judge" not in without)
         assert read.network.output == "softmax"
     origin = load(text).origin

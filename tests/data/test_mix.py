@@ -5,6 +5,7 @@ import pytest
 
 from nnctl.data import synthetic
 from nnctl.data.mix import mixed, sha256_of_drawn
+from nnctl.nn.streams import Purpose, new_seed, stream
 from tests.support.trainings import NONE, TRAIN
 
 
@@ -34,6 +35,12 @@ def test_mixed_draws_no_digits_that_the_synthetic_dataset_has() -> None:
     drawn = mixed(TRAIN, 0.1, 0).images[len(TRAIN) :]
     for seed in (0, 1):  # its training and its test images
         assert not np.array_equal(drawn, synthetic.draw(len(drawn), seed)[0])
+
+
+def test_mixed_draws_rare_ways_to_write_as_often_as_common_ones() -> None:
+    drawn = mixed(TRAIN, 1, 0).images[len(TRAIN) :]
+    seed = new_seed(stream(0, Purpose.MIX))
+    np.testing.assert_array_equal(drawn, synthetic.draw(len(drawn), seed, evenly=True)[0])
 
 
 def test_sha256_of_drawn_tells_digits_apart_and_says_nothing_of_none() -> None:

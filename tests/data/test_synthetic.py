@@ -56,6 +56,17 @@ def test_draw_makes_all_digits_equally_common_and_shuffled(drawing: Drawing) -> 
     assert 0.07 < equal_neighbours < 0.13
 
 
+@pytest.mark.parametrize(("evenly", "share"), [(False, 0.9), (True, 0.5)])
+def test_draw_evenly_makes_rare_ways_as_likely_as_common_ones(
+    evenly: bool, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = [(9, "20,0 20,50 20,100"), (1, "0,20 50,20 100,20")]
+    monkeypatch.setattr(synthetic, "SKELETONS", tuple(Skeleton(n, *way) for n in range(10) for way in ways))
+    images, _ = draw(1000, seed=0, evenly=evenly)
+    upright = images.max(axis=2).sum(axis=1, dtype=int) > images.max(axis=1).sum(axis=1, dtype=int)
+    assert upright.mean() == pytest.approx(share, abs=0.05)
+
+
 def test_draw_differs_by_one_at_most_where_ten_does_not_divide_the_count() -> None:
     counts = np.bincount(draw(107, seed=0)[1], minlength=10)
     assert counts.sum() == 107

@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> RunDir:
 
 def test_run_of_digits_ends_with_a_judge_and_a_temperature_in_its_best_checkpoint(run: RunDir) -> None:
     recorder = Recorder()
-    trained(run.path, "judge=true", listeners=[recorder])
+    trained(run.path, "judge=true", "data.mix=0.25", dataset=dataset(name="mnist"), listeners=[recorder])
     assert recorder.events[-2:] == ["end", "judge"]
     model = Model.load(run.path)
     held_out = evaluate(model.network, VALIDATION, model.criterion)

@@ -89,7 +89,7 @@ def test_run_cannot_go_on_with_another_share_or_seed(run: RunDir) -> None:
 def test_run_cannot_go_on_where_the_same_seed_draws_other_digits(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped(run.path, 7, MIX, dataset=MNIST)
     draw = synthetic.draw
-    monkeypatch.setattr(synthetic, "draw", lambda count, seed: draw(count, seed ^ 1))
+    monkeypatch.setattr(synthetic, "draw", lambda count, seed, **ways: draw(count, seed ^ 1, **ways))
     with pytest.raises(ConfigError, match="was begun with other data"):
         trained(run.path, MIX, dataset=MNIST, resume=True)
 
