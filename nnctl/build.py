@@ -114,6 +114,8 @@ def recorded(config: Config) -> dict[str, Any]:
         del values["network"]["output"]
     if not config.data.mix:
         del values["data"]["mix"]
+    if values["data"]["augment"].get("pen") == 0:
+        del values["data"]["augment"]["pen"]
     if not config.judge:
         del values["judge"]
     return values

@@ -287,11 +287,13 @@ def test_recorded_leaves_out_every_later_key_that_says_what_was_done_before():
         (["data.augment.name=none"], None),
         (
             ["data.augment.name=affine", "data.augment.rotation=3", "data.augment.scale=0.2", "data.augment.shear=0.3"],
-            {"rotation": 3, "scale": 0.2, "shear": 0.3, "alpha": 0},
+            {"rotation": 3, "scale": 0.2, "shear": 0.3, "alpha": 0, "pen": 0},
         ),
+        (["data.augment.name=affine", "data.augment.pen=0.25"], {"pen": 0.25}),
+        (["data.augment.name=elastic", "data.augment.pen=0.25"], {"pen": 0.25}),
         (
             ["data.augment.name=elastic", "data.augment.shift=2", "data.augment.alpha=5", "data.augment.sigma=6"],
-            {"shift": 2, "alpha": 5, "sigma": 6},
+            {"shift": 2, "alpha": 5, "sigma": 6, "pen": 0},
         ),
     ],
 )

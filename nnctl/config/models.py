@@ -29,6 +29,9 @@ Rotation = Annotated[float, Field(ge=0, le=180, description="degrees to either s
 Scale = Annotated[float, Field(ge=0, lt=1, description="share by which width and height change, at most")]
 Shear = Annotated[float, Field(ge=0, le=2, description="pixels of slant for each pixel of height, at most")]
 Shift = Annotated[float, Field(ge=0, le=28, description="pixels in each direction, at most")]
+Pen = Annotated[
+    float, Field(ge=0, lt=0.5, description="how much thinner, broader and less soft strokes may be, at most")
+]
 FinalFraction = Annotated[float, Field(ge=0, le=1, description="share of the learning rate left at the end")]
 
 
@@ -52,6 +55,7 @@ class AffineConfig(Section):
     scale: Scale = 0.08
     shear: Shear = 0.1
     shift: Shift = 1.0
+    pen: Pen = 0.0
 
 
 class ElasticConfig(Section):
@@ -62,6 +66,7 @@ class ElasticConfig(Section):
     scale: Scale = 0.08
     shear: Shear = 0.1
     shift: Shift = 1.0
+    pen: Pen = 0.0
     alpha: float = Field(default=1.0, ge=0, le=28, description="root mean square of the elastic displacement, pixels")
     sigma: float = Field(default=4.0, gt=0.1, le=28, description="width of the Gaussian that smooths it, pixels")
 
@@ -275,5 +280,5 @@ SECTIONS = tuple(dict.fromkeys(path[:end] for path in FIELDS for end, character 
 VARIANTS = {path.removesuffix(".name"): tuple(models) for path, models in FIELDS.items() if path.endswith(".name")}
 """Each section that has a name -> its variants, the default first."""
 
-LATER = {"network.output": None, "data.mix": 0.0, "judge": False}
+LATER = {"network.output": None, "data.mix": 0.0, "data.augment.pen": 0.0, "judge": False}
 """Keys that are younger than saved configurations -> the value that means what was done before they came."""

@@ -33,7 +33,7 @@ _HALF = np.uint64(0x0080008000800080)  # half of 256 in each of them, to round
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How much images may be distorted: turned, stretched, slanted and moved (affine), and bent (elastic).
+    """How images may change: turned, stretched, slanted and moved (affine), bent (elastic), written with another pen.
 
     Attributes:
         rotation: degrees to either side, at most.
@@ -42,6 +42,9 @@ class Augmentation:
         shift: pixels in either direction, at most.
         alpha: root mean square of the elastic displacement, in pixels.
         sigma: how smooth that displacement is: the width of the Gaussian that smooths a random field, in pixels.
+        pen: share of the grey levels, from 0 to below 0.5, that become black at most, and as many that become white.
+            Strokes fade over a pixel or two: where more of that becomes black they get thinner, where more becomes
+            white they get broader, and both make them less soft.
     """
 
     rotation: float
@@ -50,10 +53,13 @@ class Augmentation:
     shift: float
     alpha: float = 0.0
     sigma: float = 1.0
+    pen: float = 0.0
 
 
 class Augmenter:
     """Distorts batches, each group of GROUP images in its own way, in memory that is reused for every batch.
+
+    The pen is another for each image.
 
     Args:
         augmentation: how much.
@@ -85,7 +91,17 @@ class Augmenter:
             blended = self._blend(source_positions(GROUPS, self.augmentation, self.rng))
             np.copyto(self._x[:, begin : begin + count], blended.view(np.uint8)[:, :count])
         self._x /= 255
-        return self._x[:, : len(images)].T
+        x = self._x[:, : len(images)]
+        if self.augmentation.pen:
+            self._change_pens(x)
+        return x.T
+
+    def _change_pens(self, x: Array) -> None:
+        """Make strokes in (784, B) thinner or broader, and less soft."""
+        black, white = self.augmentation.pen * self.rng.random((2, x.shape[1]), np.float32)
+        x -= black
+        x /= 1 - white - black
+        x.clip(0, 1, out=x)
 
     def _blend(self, positions: NDArray[np.int16]) -> NDArray[np.uint64]:
         """The bilinear mean at positions (2, 784, G) in sixteenths, for all images of each group: (784, G)."""

@@ -505,7 +505,7 @@ def test_aliases_name_nothing_else_and_stand_for_something():
             "optimizer: {name: adam, zzz: 1}",
             "optimizer adam has name, learning_rate, weight_decay, beta1, beta2, epsilon",
         ),
-        ("data: {augment: {zzz: 1}}", "data.augment affine has name, rotation, scale, shear, shift"),
+        ("data: {augment: {zzz: 1}}", "data.augment affine has name, rotation, scale, shear, shift, pen"),
         ("data: {zzz: 1}", "data has dataset, dir, offline, validation, train_limit, mix, augment"),
     ],
 )

@@ -1,6 +1,7 @@
 """Augmentation: it looks up every pixel where it should, moves none too far, and repeats with its generator."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,30 @@ def test_distort_leaves_nothing_of_a_longer_batch_before() -> None:
     augmenter.distort(pictures(20))
     short = pictures(3, seed=1)
     np.testing.assert_array_equal(augmenter.distort(short).reshape(3, 28, 28), short.astype(np.float32) / 255)
+
+
+def test_distort_with_other_pens_makes_strokes_thinner_and_broader_and_none_softer() -> None:
+    edge = np.array([0, 64, 128, 192, 255], np.uint8)  # from paper to ink
+    images = np.zeros((400, 28, 28), np.uint8)
+    images[:, 10, 10:15] = edge
+    before = images[0, 10, 10:15] / 255
+    after = distorted(images, replace(STILL, pen=0.3))[:, 10, 10:15]
+    assert (after[:, 0] == 0).all()
+    assert (after[:, 4] == 1).all()
+    steps = np.diff(after)
+    assert (steps >= 0).all()
+    assert (steps.max(axis=1) >= np.diff(before).max()).all()
+    middle = after[:, 2]  # where black takes 0.3 and white nothing, 0.5 becomes (0.5 - 0.3) / 0.7
+    assert middle.min() == pytest.approx(0.2 / 0.7, abs=0.05)
+    assert middle.max() == pytest.approx(0.5 / 0.7, abs=0.05)
+
+
+def test_distort_with_other_pens_gives_each_image_its_own_and_disturbs_no_other_draw() -> None:
+    images = np.repeat(pictures(1), 2 * GROUP, axis=0)
+    pens = distorted(images, replace(ALL, pen=0.3))
+    assert np.abs(pens[0] - pens[GROUP - 1]).max() > 0.05
+    plain = distorted(images, ALL)
+    assert ((pens > 0) <= (plain > 0)).all()  # moved alike: the same paper, and more
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
