@@ -95,7 +95,7 @@ class Attempt:
     """
 
     candidates: tuple[Candidate, ...]
-    doubt: int
+    doubt: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -192,11 +192,11 @@ class _View:
 
     def _attempts(self, ground: Ground, doubt: int) -> Iterator[Attempt]:
         """The shapes of each attempt that no other attempt has found, if it has found any."""
-        for number, shapes in find_shapes(ground.ink(self._view)):
+        for more, shapes in find_shapes(ground.ink(self._view)):
             new = [shape for shape in shapes if not any(_same(shape, other) for other in self._seen)]
             self._seen += new
             if new or not shapes:
-                yield Attempt(tuple(self._candidate(shape, ground) for shape in new), doubt + number)
+                yield Attempt(tuple(self._candidate(shape, ground) for shape in new), doubt + more)
 
     def _candidate(self, shape: Shape, ground: Ground) -> Candidate:
         """The shape as a digit of 28x28 pixels."""

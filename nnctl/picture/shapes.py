@@ -29,7 +29,9 @@ from nnctl.picture.raster import (
 
 LEAST_INK = 6  # of 255: less is no ink
 NOISE = 2.5  # times the spread of the ground: the strongest ink is more
-LEVELS = (0.45, 0.2)  # of the strongest ink: what is ink if all strokes are alike, and if some are faint
+# of the strongest ink: what is ink if all strokes are alike, and if some are faint; and how far-fetched each is.
+# The second hardly is: what it adds is more often a faint stroke than a shadow.
+LEVELS = {0.45: 0.0, 0.2: 0.1}
 ROUNDS = 3  # in which what touches the border is put out of sight, so that something fainter may show
 MOST_SHAPES = 6  # of one round and level
 SMALLEST = 0.1  # of the largest shape's ink: others are specks
@@ -74,12 +76,12 @@ class Shape:
         return cls(_strokes(ink, mask), box, level / 255, noise / 255, others, _softness(ink, box, level))
 
 
-def find_shapes(ink: Grey) -> Iterator[tuple[int, list[Shape]]]:
+def find_shapes(ink: Grey) -> Iterator[tuple[float, list[Shape]]]:
     """The shapes in a view of ink (H, W), from 0 to 255, for one possibility after the other.
 
     Yields:
-        the number of the possibility, the most plausible first, and its shapes, that with the most ink first;
-        no shape where there are printed lines alone.
+        how far-fetched the possibility is, from 0, and its shapes, that with the most ink first; no shape where there
+        are printed lines alone.
     """
     quiet, usual = ranked(ink, ink.size // 8, ink.size // 2)
     ink, noise = ink - quiet, 1.5 * (usual - quiet)  # more of a picture than an eighth is ground
@@ -89,7 +91,7 @@ def find_shapes(ink: Grey) -> Iterator[tuple[int, list[Shape]]]:
         if strongest < max(LEAST_INK, NOISE * noise):
             return
         aside = None
-        for number, level in enumerate(LEVELS):
+        for level, doubt in LEVELS.items():
             threshold = min(max(level * strongest, 2 * noise), 0.7 * strongest)
             components = connected_components((ink > threshold) & free, ink).largest(100)
             foreign = _rings(components) | _rules(components)
@@ -97,9 +99,9 @@ def find_shapes(ink: Grey) -> Iterator[tuple[int, list[Shape]]]:
                 aside = components.mask(foreign | components.cut_off)
             grouped = list(_grouped(components, foreign))
             if grouped or foreign.any():
-                yield turn + number, [Shape.of(ink, mask, noise, others) for mask, _, others in grouped]
+                yield turn + doubt, [Shape.of(ink, mask, noise, others) for mask, _, others in grouped]
             if marked := [group for group in grouped if group[0].sum() < group[1].sum()]:
-                yield turn + number + 1, [Shape.of(ink, mask, noise, others) for _, mask, others in marked]
+                yield turn + doubt + 1, [Shape.of(ink, mask, noise, others) for _, mask, others in marked]
         if aside is None or not aside.any():
             return
         free &= ~dilate(aside, 4)

@@ -61,6 +61,9 @@ def test_digit_is_found_whole_though_one_stroke_is_much_fainter(faint: int, five
     bar = drawn(ink=faint)
     picture.paste(bar.crop((80, 40, 240, 90)), (80, 40))
     assert best(picture, five) > 0.9
+    attempts = next(find_hypotheses(np.asarray(picture, np.float32))).attempts()
+    whole = max(attempts, key=lambda attempt: likeness(attempt.candidates[0].pixels, five))
+    assert whole.doubt < 0.5  # as plausible as what is left without that stroke
 
 
 @pytest.mark.parametrize("step", [8, 10, 12])
