@@ -217,7 +217,7 @@ def render(curves: Floats, down: NDArray[np.bool_], radius: Floats, rng: np.rand
 def centre(boxes: Floats) -> NDArray[np.uint8]:
     """Paste boxes (N, 20, 20) into images (N, 28, 28), moved by whole pixels: centre of mass to pixel (14, 14)."""
     place = np.arange(BOX)
-    mass = boxes.sum(axis=(1, 2))
+    mass = np.maximum(boxes.sum(axis=(1, 2)), 1)  # a dot that a hand has squeezed may leave no ink at all
     top = SIDE / 2 - boxes.sum(axis=2) @ place / mass  # (N,)
     left = SIDE / 2 - boxes.sum(axis=1) @ place / mass
     top, left = (np.clip(np.rint(shift), 0, SIDE - BOX).astype(int)[:, None, None] for shift in (top, left))

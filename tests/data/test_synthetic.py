@@ -67,6 +67,13 @@ def test_draw_evenly_makes_rare_ways_as_likely_as_common_ones(
     assert upright.mean() == pytest.approx(share, abs=0.05)
 
 
+def test_centre_leaves_a_box_without_ink_blank() -> None:
+    boxes = np.zeros((2, 20, 20))
+    boxes[1, 9:11, 9:11] = 255
+    images = synthetic.centre(boxes)
+    assert images.max(axis=(1, 2)).tolist() == [0, 255]
+
+
 def test_draw_differs_by_one_at_most_where_ten_does_not_divide_the_count() -> None:
     counts = np.bincount(draw(107, seed=0)[1], minlength=10)
     assert counts.sum() == 107
