@@ -25,7 +25,8 @@ OTHERS = 4.0  # the same for other shapes with as much ink
 MOST_OTHERS = 3.0  # more are no worse
 GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
 FAINT = 1.0  # the same for what may be no ink
-NO_DIGIT = -4.0  # below: 8 of 1,000 digits, half of them misread, and five of six pictures of something else
+PALE, SHADE = 4.0, 0.25  # the same for what has less contrast than this share of something that was found before it
+NO_DIGIT = -3.5  # below: 8 of 1,000 digits, half of them misread, and five of six pictures of something else
 UNCERTAIN = -1.5  # below: 13 of 1,000 digits, and nine of ten pictures of something else
 TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
 
@@ -90,7 +91,7 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
         ImageError: there is nothing in the picture, or printed lines alone.
     """
     best: tuple[Found, list[Found]] | None = None
-    empty = True
+    contrast, empty = 0.0, True
     most = SURE if judge else 0.0
     for hypothesis in hypotheses:
         if best is not None and best[0].score >= most - DOUBT * hypothesis.doubt:
@@ -99,7 +100,8 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
             empty = False
             if not attempt.candidates:
                 continue
-            found = _scored(attempt, predict, judge)
+            contrast = max(contrast, *(candidate.contrast for candidate in attempt.candidates))
+            found = _scored(attempt, predict, judge, SHADE * contrast)
             first = max(found, key=lambda shape: shape.score)
             if best is None or first.score > best[0].score:
                 best = first, found
@@ -108,8 +110,8 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
     return best
 
 
-def _scored(attempt: Attempt, predict: Predict, judge: Predict | None) -> list[Found]:
-    """What speaks for each shape of an attempt."""
+def _scored(attempt: Attempt, predict: Predict, judge: Predict | None, pale: float) -> list[Found]:
+    """What speaks for each shape of an attempt; what has less contrast than `pale` is beside something stronger."""
     images = np.stack([candidate.pixels for candidate in attempt.candidates]) / np.float32(255)
     probs = predict(images)
     if judge is None:
@@ -126,6 +128,7 @@ def _scored(attempt: Attempt, predict: Predict, judge: Predict | None) -> list[F
         - OTHERS * min(candidate.others, MOST_OTHERS)
         - GRAIN * max(candidate.grain - BUSY, 0)
         - FAINT * _is_trace(candidate)
+        - PALE * (candidate.contrast < pale)
         for one, candidate in zip(alone, attempt.candidates, strict=True)
     ]
     return [Found(*each) for each in zip(attempt.candidates, probs, alone.tolist(), scores, strict=True)]

@@ -18,6 +18,8 @@ from nnctl.reading import (
     MOST_OTHERS,
     NO_DIGIT,
     OTHERS,
+    PALE,
+    SHADE,
     SURE,
     TRACE,
     UNCERTAIN,
@@ -133,6 +135,18 @@ def test_find_counts_other_shapes_and_grain_and_faintness_and_doubt_against_a_sh
     best, _ = find([attempt(shape(0, **changes), doubt=doubt)], *networks((3, 1)))  # type: ignore[arg-type]
     assert best.alone == pytest.approx(1 + AGREED, abs=1e-4)
     assert best.alone - best.score == pytest.approx(lost)
+
+
+def test_find_counts_what_is_pale_beside_something_stronger_against_a_shape() -> None:
+    strong, pale = attempt(shape(0, contrast=0.8)), attempt(shape(1, contrast=0.8 * SHADE - 0.01))
+    two = networks((3, -3), (5, SURE - 0.1))
+    best, _ = find([strong, pale], *two)
+    assert best.alone - best.score == pytest.approx(PALE)
+    best, _ = find([pale], *two)
+    assert best.alone == best.score
+    weaker, seen = attempt(shape(0, contrast=0.8)), attempt(shape(1, contrast=0.8 * SHADE))
+    best, _ = find([weaker, seen], *two)
+    assert (best.digit, best.alone) == (5, best.score)
 
 
 def test_find_without_a_judge_takes_the_shape_of_which_the_network_is_surest() -> None:
