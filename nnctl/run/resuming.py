@@ -8,6 +8,8 @@ from typing import Any
 
 from nnctl import checkpoint
 from nnctl.checkpoint import Checkpoint
+from nnctl.data.catalog import CATALOG
+from nnctl.data.datasets import Dataset
 from nnctl.errors import ArgumentError, CheckpointError, ConfigError
 from nnctl.model import Model
 from nnctl.rundir import RunDir
@@ -55,6 +57,16 @@ def restore(trainer: Trainer, config: Mapping[str, Any], saved: Checkpoint, path
 def of_another(path: Path) -> CheckpointError:
     """The error of a checkpoint that cannot come from such a training."""
     return CheckpointError(f"{path}: is not a checkpoint of this configuration", "start a new run")
+
+
+def other_data(run: RunDir, dataset: Dataset, saved: Checkpoint) -> ConfigError:
+    """The error for a run that was begun with data of other hashes, and what to do about it."""
+    before = saved.environment.get("data_sha256")
+    files = before if isinstance(before, dict) else {}
+    same_files = all(files.get(name) == sha256 for name, sha256 in dataset.sha256.items())
+    drawn = same_files or CATALOG[dataset.name].drawn
+    needed = "train on with the version of nnctl that drew its digits" if drawn else "give it the files it had"
+    return ConfigError(f"{run.path}: was begun with other data", f"{needed}, or start a new run")
 
 
 def check_best(run: RunDir, trainer: Trainer, epochs: int) -> None:

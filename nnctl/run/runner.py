@@ -19,12 +19,12 @@ from nnctl.config import Config, to_yaml
 from nnctl.data.catalog import CATALOG
 from nnctl.data.datasets import Dataset
 from nnctl.data.mix import mixed, sha256_of_drawn
-from nnctl.errors import ArgumentError, CheckpointError, ConfigError, DivergedError, StoppedError, StorageError
+from nnctl.errors import ArgumentError, CheckpointError, DivergedError, StoppedError, StorageError
 from nnctl.logs.jsonl import MetricsFile
 from nnctl.logs.listener import Listener, Start
 from nnctl.nn.metrics import Evaluation
 from nnctl.run.ending import conclude
-from nnctl.run.resuming import check_best, of_another, restore
+from nnctl.run.resuming import check_best, of_another, other_data, restore
 from nnctl.rundir import RunDir
 from nnctl.train import EpochReport
 
@@ -227,7 +227,7 @@ class _Run:
             raise CheckpointError(error.message, run.without_last()) from error
         restore(trainer, self.recorded, saved, run.last)
         if saved.environment.get("data_sha256") != self.metadata["data_sha256"]:
-            raise ConfigError(f"{run.path}: was begun with other data", "give it the files it had, or start a new run")
+            raise other_data(run, self.dataset, saved)
         try:
             trainer.check_examples(self.images, self.dataset.validation)
         except ArgumentError as error:

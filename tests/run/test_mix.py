@@ -90,8 +90,9 @@ def test_run_cannot_go_on_where_the_same_seed_draws_other_digits(run: RunDir, mo
     stopped(run.path, 7, MIX, dataset=MNIST)
     draw = synthetic.draw
     monkeypatch.setattr(synthetic, "draw", lambda count, seed, **ways: draw(count, seed ^ 1, **ways))
-    with pytest.raises(ConfigError, match="was begun with other data"):
+    with pytest.raises(ConfigError, match="was begun with other data") as caught:
         trained(run.path, MIX, dataset=MNIST, resume=True)
+    assert caught.value.hint == "train on with the version of nnctl that drew its digits, or start a new run"
 
 
 def test_run_from_before_there_were_drawn_digits_goes_on_without_them(run: RunDir) -> None:
