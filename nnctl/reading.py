@@ -26,8 +26,8 @@ MOST_OTHERS = 3.0  # more are no worse
 GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
 FAINT = 1.0  # the same for what may be no ink
 PALE, SHADE = 4.0, 0.25  # the same for what has less contrast than this share of something that was found before it
-NO_DIGIT = -3.5  # below: 8 of 1,000 digits, half of them misread, and five of six pictures of something else
-UNCERTAIN = -1.5  # below: 13 of 1,000 digits, and nine of ten pictures of something else
+NO_DIGIT = -3.5  # below: 4 of 1,000 digits, and seven of ten pictures of something else
+UNCERTAIN = -1.5  # below: 12 of 1,000 digits, and nine of ten pictures of something else
 TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
 
 Predict = Callable[[Array], Array]  # images (N, 28, 28) -> probabilities (N, C)
