@@ -186,8 +186,12 @@ BUGS = (
         "mirrors",
     ),
     # reading what users have
-    Bug("decode pictures of any size", "picture/decode.py", "_grey", "_refuse_if_huge(...)", "None", "hostile_images"),
-    Bug("let decoders raise what they like", "picture/decode.py", "_grey", "Exception", "EOFError", "hostile_images"),
+    Bug(
+        "decode pictures of any size", "picture/decode.py", "_decoded", "_refuse_if_huge(...)", "None", "hostile_images"
+    ),
+    Bug(
+        "let decoders raise what they like", "picture/decode.py", "_decoded", "Exception", "EOFError", "hostile_images"
+    ),
     Bug(
         "let the last of two equal keys win",
         "config/files.py",
