@@ -169,7 +169,7 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
 def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> NoDigitError:
     error = several(len(shapes))
     if not digits:
-        return error
+        return NoDigitError(error.message, error.hint)
     where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in digits)
     those = "one of them looks like a digit" if len(digits) == 1 else f"{len(digits)} of them look like digits"
     return NoDigitError(f"{error.message}; {those}: {where}", error.hint)

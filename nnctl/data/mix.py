@@ -10,9 +10,6 @@ from nnctl.data import synthetic
 from nnctl.data.examples import Examples
 from nnctl.nn.streams import Purpose, new_seed, stream
 
-DRAWN = "drawn digits"
-"""Stands for them among the names of a dataset's files."""
-
 
 def mixed(train: Examples, share: float, seed: int) -> Examples:
     """The training images, and behind them `share` times as many drawn digits; the same seed gives the same ones.
@@ -34,4 +31,4 @@ def mixed(train: Examples, share: float, seed: int) -> Examples:
 def sha256_of_drawn(digits: Examples) -> dict[str, str]:
     """What identifies drawn digits, as a dataset's files are identified by theirs; nothing if there are none."""
     content = digits.images.tobytes() + digits.labels.tobytes()
-    return {DRAWN: hashlib.sha256(content).hexdigest()} if len(digits) else {}
+    return {"drawn digits": hashlib.sha256(content).hexdigest()} if len(digits) else {}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.errors import ImageError, NoDigitError
+from nnctl.errors import ImageError
 from nnctl.picture.ground import Ground, grounds, sheets
 from nnctl.picture.raster import (
     Box,
@@ -123,11 +123,15 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     if sample is not None:
         return sample
     hypotheses = itertools.takewhile(lambda hypothesis: hypothesis.doubt < 2, find_hypotheses(grey))
-    attempts = [attempt for hypothesis in hypotheses for attempt in hypothesis.attempts()]
-    shown = [attempt for attempt in attempts if attempt.candidates][:2]
+    shown, empty = [], True
+    for attempt in (attempt for hypothesis in hypotheses for attempt in hypothesis.attempts()):
+        empty = False
+        shown += [attempt] if attempt.candidates else []
+        if len(shown) == 2:
+            break
     inked = [attempt for attempt in shown if not attempt.candidates[0].faint]
     if not inked:
-        raise blank() if shown or not attempts else lines_alone()
+        raise blank() if shown or empty else lines_alone()
     formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
     if not formed:
         raise ImageError("the picture holds a line or a patch, not a digit", "crop it to one handwritten digit")
@@ -147,9 +151,9 @@ def lines_alone() -> ImageError:
     return ImageError("there are lines, but no digit on the page", "write larger or darker, or crop it to the digit")
 
 
-def several(count: int) -> NoDigitError:
+def several(count: int) -> ImageError:
     """The error for so many shapes that may each be the digit, or more: some are seen only as ink beside another."""
-    return NoDigitError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
+    return ImageError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
 
 
 def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
