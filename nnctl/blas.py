@@ -183,7 +183,7 @@ def several_threads() -> bool:
     return (threads_in_force() or 1) > 1
 
 
-def library_path() -> str | None:
+def file_in_use() -> str | None:
     """The file of the BLAS library in use; None where it cannot be asked."""
     return next((library["filepath"] for library in _libraries()), None)
 

@@ -198,11 +198,11 @@ def test_limit_can_raise_the_number_too():
         assert not blas.several_threads()
 
 
-def test_library_path_is_the_file_of_blas(monkeypatch):
-    path = blas.library_path()
+def test_file_in_use_is_the_file_of_blas(monkeypatch):
+    path = blas.file_in_use()
     assert path is None or Path(path).is_file()
     monkeypatch.setattr(blas, "_libraries", list)
-    assert blas.library_path() is None
+    assert blas.file_in_use() is None
 
 
 @pytest.mark.parametrize("variable", blas.THREAD_VARIABLES)

@@ -66,7 +66,7 @@ def _axpby_shared(kind: str) -> Combination | None:
 
 def _axpby_of(kind: str, *, shared: bool) -> Combination | None:
     real = {"f": ctypes.c_float, "d": ctypes.c_double}.get(kind)
-    path = blas.library_path()
+    path = blas.file_in_use()
     if real is None or path is None:
         return None
     letter, library = {"f": "s", "d": "d"}[kind], ctypes.CDLL(path)
