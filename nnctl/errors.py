@@ -8,7 +8,7 @@ NnctlError
 │   └── OfflineError     3  files are missing, and the network must not be used
 ├── CheckpointError      4  a checkpoint is missing, damaged or of another format
 ├── ImageError           5  a picture cannot be read as one digit
-│   └── NoDigitError     5  it shows something else, or several digits
+│   └── NoDigitError     5  it shows something else than one digit, or is too blurred
 ├── StorageError         6  the file system refused: no space, no permission, read-only
 ├── DivergedError        7  the loss is no longer a finite number
 ├── RunInUseError        8  another process is training in this run directory
@@ -82,7 +82,7 @@ class ImageError(NnctlError):
 
 
 class NoDigitError(ImageError):
-    """A picture shows something else than a digit, or several digits."""
+    """A picture shows something else than one digit, or is too blurred to tell."""
 
 
 class StorageError(NnctlError):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nnctl.errors import ImageError, NoDigitError
+from nnctl.errors import NoDigitError
 from nnctl.nn.arrays import Array
-from nnctl.picture.digit import BUSY, CLEAR, Attempt, Candidate, Hypothesis, blank, lines_alone, several
+from nnctl.picture.digit import BUSY, CLEAR, CROP, Attempt, Candidate, Hypothesis, blank, lines_alone, several
 from nnctl.picture.raster import Box
 
 # A score is a logarithm of odds, so that 0 is undecided; the weights and limits were chosen on generated pictures.
@@ -148,8 +148,8 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
         judged: whether a judge was asked, without whom nothing is known to be no digit.
 
     Raises:
-        NoDigitError: it is none, or there are several.
-        ImageError: it is blurred, or hardly to be seen.
+        NoDigitError: it is none, or too blurred to tell, or there are several.
+        ImageError: it is hardly to be seen.
     """
     refused = found.score < NO_DIGIT if judged else found.candidate.faint or found.candidate.shapeless
     digits = [shape for shape in shapes if shape.alone >= UNCERTAIN] if judged else []
@@ -167,22 +167,22 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
 
 
 def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> NoDigitError:
-    error = several(len(shapes))
+    what = several(len(shapes))
     if not digits:
-        return NoDigitError(error.message, error.hint)
+        return NoDigitError(what, CROP)
     where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in digits)
     those = "one of them looks like a digit" if len(digits) == 1 else f"{len(digits)} of them look like digits"
-    return NoDigitError(f"{error.message}; {those}: {where}", error.hint)
+    return NoDigitError(f"{what}; {those}: {where}", CROP)
 
 
-def _no_digit(found: Found) -> ImageError:
+def _no_digit(found: Found) -> NoDigitError:
     where = f"what was found lies at {_middle(found.candidate)}"
     if found.candidate.blurred:
-        return ImageError(f"this is too blurred to be read (closest: {found.digit}); {where}", "take a sharper picture")
+        what = f"this is too blurred to be read (closest: {found.digit}); {where}"
+        return NoDigitError(what, "take a sharper picture")
     if found.candidate.shapeless:
-        return NoDigitError(f"this is a line or a patch, not a digit; {where}", "crop it to one handwritten digit")
-    what = f"this does not look like a digit (closest: {found.digit}); {where}"
-    return NoDigitError(what, "crop it to one handwritten digit")
+        return NoDigitError(f"this is a line or a patch, not a digit; {where}", CROP)
+    return NoDigitError(f"this does not look like a digit (closest: {found.digit}); {where}", CROP)
 
 
 def _middle(candidate: Candidate) -> str:

@@ -9,10 +9,11 @@ HINTS: dict[type[NnctlError], str] = {
     RunInUseError: "wait for it, or choose another --run-dir",
     OfflineError: "leave out --offline, NNCTL_DATA_OFFLINE or data.offline once, or say where the files are with "
     "--data-dir",
-    NoDigitError: "crop it to one handwritten digit, or have it read all the same with --force",
+    NoDigitError: "{}, or have it read all the same with --force",
 }
+"""What to say instead of the library's hint, which stands where the braces are."""
 
 
 def hint_of(error: NnctlError) -> str:
     """The hint to show below an error; it may be empty."""
-    return HINTS.get(type(error), error.hint)
+    return HINTS.get(type(error), "{}").format(error.hint)

@@ -45,6 +45,9 @@ PATCH = 0.4  # of a digit's longer side: no pen is so broad
 PEN = 2.2  # pixels of MNIST: few of its strokes are thinner
 FINE = 5  # pixels for each of these while strokes are thickened
 
+CROP = "crop it to one handwritten digit"
+"""The hint where a picture shows something else beside a digit, or instead of one."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
@@ -134,11 +137,11 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
         raise blank() if shown or empty else lines_alone()
     formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
     if not formed:
-        raise ImageError("the picture holds a line or a patch, not a digit", "crop it to one handwritten digit")
+        raise ImageError("the picture holds a line or a patch, not a digit", CROP)
     for attempt in formed:
         if attempt.candidates[0].others <= CLEAR:
             return attempt.candidates[0].pixels
-    raise several(len(formed[0].candidates))
+    raise ImageError(several(len(formed[0].candidates)), CROP)
 
 
 def blank() -> ImageError:
@@ -151,9 +154,9 @@ def lines_alone() -> ImageError:
     return ImageError("there are lines, but no digit on the page", "write larger or darker, or crop it to the digit")
 
 
-def several(count: int) -> ImageError:
-    """The error for so many shapes that may each be the digit, or more: some are seen only as ink beside another."""
-    return ImageError(f"the picture holds {max(2, count)} separate shapes, not one digit", "crop it to one digit")
+def several(count: int) -> str:
+    """What to say of so many shapes that may each be the digit, or more: some are seen only as ink beside another."""
+    return f"the picture holds {max(2, count)} separate shapes, not one digit"
 
 
 def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:

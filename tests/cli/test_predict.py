@@ -16,8 +16,10 @@ from PIL import Image
 
 from nnctl import checkpoint
 from nnctl.cli.drawing import share
+from nnctl.cli.hints import hint_of
 from nnctl.data import datasets
 from nnctl.data.catalog import CATALOG
+from nnctl.errors import ImageError, NoDigitError, RunUsedError
 from nnctl.model import Model
 from nnctl.nn.calibration import tempered
 from nnctl.picture.decode import read_digit, to_png
@@ -199,6 +201,12 @@ def test_predict_refuses_a_picture_that_shows_no_digit(
         }
     else:
         assert out == ""
+
+
+def test_predict_says_how_to_read_what_is_refused_and_leaves_the_rest_of_the_hint_as_it_is() -> None:
+    assert hint_of(NoDigitError("what", "sharpen {it}")) == "sharpen {it}, or have it read all the same with --force"
+    assert hint_of(ImageError("what", "sharpen {it}")) == "sharpen {it}"
+    assert "--resume" in hint_of(RunUsedError("what", "resume it"))
 
 
 def test_predict_refuses_a_picture_of_several_digits_and_says_where_they_are(

@@ -407,7 +407,7 @@ def test_read_digit_counts_two_digits_side_by_side(apart: int) -> None:
         pair.paste(drawn().crop((60, 40, 180, 210)), (x, 40))
     error = refusal(encoded(pair))
     assert "2 separate shapes" in str(error)
-    assert "one digit" in error.hint
+    assert error.hint == "crop it to one handwritten digit"
 
 
 @pytest.mark.parametrize("box", [(20, 110, 220, 130), (60, 60, 180, 180)])
