@@ -1,8 +1,4 @@
-"""Make MNIST digits of the shapes in a grey picture: scale each into 20x20, centre it by mass.
-
-How the digit is drawn in the end is how MNIST was made: LeCun, Bottou, Bengio and Haffner,
-"Gradient-based learning applied to document recognition" (1998), section III.A.
-"""
+"""Find every shape in a grey picture that may be the digit, and make an MNIST digit of each."""
 
 from __future__ import annotations
 
@@ -21,16 +17,13 @@ from nnctl.picture.raster import (
     Box,
     Grey,
     bounds,
-    centre_of_mass,
-    grey_dilation,
     part,
     pen_width,
     scaled,
 )
+from nnctl.picture.sample import as_sample, framed
 from nnctl.picture.shapes import Shape, find_shapes
 
-SIDE = 28  # pixels of a digit
-BOX = 20  # its longer side, without the margin
 LARGEST = 1280  # pixels a side of a picture: more show no more
 VIEW = 240  # pixels a side in which shapes are looked for
 SMALL = 0.4  # of that side: a smaller shape is looked at again, closely
@@ -42,8 +35,6 @@ BUSY = 0.06  # grain that no sheet of paper has
 FLAT = 2.5  # times as wide as high: no digit
 BLURRED = 0.13  # of a digit's longer side: an edge as wide as that joins strokes, or hides them
 PATCH = 0.4  # of a digit's longer side: no pen is so broad
-PEN = 2.2  # pixels of MNIST: few of its strokes are thinner
-FINE = 5  # pixels for each of these while strokes are thickened
 
 CROP = "crop it to one handwritten digit"
 """The hint where a picture shows something else beside a digit, or instead of one."""
@@ -122,7 +113,7 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     Raises:
         ImageError: the page is blank, or holds several shapes, or a line or a patch.
     """
-    sample = _as_sample(grey)
+    sample = as_sample(grey)
     if sample is not None:
         return sample
     hypotheses = itertools.takewhile(lambda hypothesis: hypothesis.doubt < 2, find_hypotheses(grey))
@@ -169,7 +160,7 @@ def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
         grey: (H, W) in [0, 255].
         scale: how many pixels a side of the picture became one of these.
     """
-    sample = _as_sample(grey)
+    sample = as_sample(grey)
     if sample is not None:
         whole = Attempt((Candidate(sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, softness=0),), 0)
         yield Hypothesis(0, lambda: iter([whole]))
@@ -215,7 +206,7 @@ class _View:
         )
         box = top, left, bottom, right
         closer = self._closer(shape, ground)
-        return Candidate(_framed(closer.strokes), box, shape.contrast, shape.grain, shape.others, closer.softness)
+        return Candidate(framed(closer.strokes), box, shape.contrast, shape.grain, shape.others, closer.softness)
 
     def _closer(self, shape: Shape, ground: Ground) -> Shape:
         """The same shape in a view of its own, if it is small in that of the sheet."""
@@ -230,60 +221,5 @@ class _View:
         return next((shapes[0] for _, shapes in find_shapes(ground.ink(scaled(around, VIEW))) if shapes), shape)
 
 
-def _as_sample(grey: Grey) -> NDArray[np.uint8] | None:
-    """The pixels as they are if all that is true of MNIST's 70,000 images is true of them or of their negative."""
-    if grey.shape != (SIDE, SIDE):
-        return None
-    for pixels in (grey, 255 - grey):
-        rows, columns = np.nonzero(pixels)
-        if pixels.max() < 254 or len(rows) == 0:
-            continue
-        longest = max(np.ptp(rows), np.ptp(columns)) + 1
-        if longest in (BOX - 1, BOX) and np.abs(np.array(centre_of_mass(pixels)) - SIDE / 2).max() < 0.6:
-            return np.rint(pixels).astype(np.uint8)
-    return None
-
-
 def _same(one: Shape, other: Shape) -> bool:
     return bool((one.pixels & other.pixels).sum() > SAME * (one.pixels | other.pixels).sum())
-
-
-def _framed(strokes: Grey) -> NDArray[np.uint8]:
-    """Strokes, thickened until in a box of MNIST's size they are as wide as those of a broad pen, then centred.
-
-    Thick ones stay: thinning them was measured to gain nothing.
-    """
-    strokes = scaled(_cropped(strokes), BOX * FINE)
-    strokes = np.pad(strokes / strokes.max(), 2 * FINE)  # dots and dashes are paler when they are reduced
-    for _ in range(2):  # thicker, they fill more than the box and will be scaled down
-        missing = PEN - pen_width(strokes > 0.5) / FINE
-        for step in range(round(missing / 2 * FINE)):
-            strokes = _thicker(strokes, step)
-    return _centred(_cropped(strokes))
-
-
-def _thicker(strokes: Grey, step: int) -> Grey:
-    """Grow by one pixel, by turns into four and eight neighbours: an octagon is nearly round."""
-    if step % 2:
-        return grey_dilation(strokes, 1)
-    rows, columns = np.pad(strokes, [(1, 1), (0, 0)]), np.pad(strokes, [(0, 0), (1, 1)])
-    grown: Grey = np.maximum.reduce([strokes, rows[:-2], rows[2:], columns[:, :-2], columns[:, 2:]])
-    return grown
-
-
-def _cropped(strokes: Grey) -> Grey:
-    """Cut off the empty rows and columns around the strokes."""
-    top, left, bottom, right = bounds(strokes > 0.5)
-    return strokes[top:bottom, left:right]
-
-
-def _centred(strokes: Grey) -> NDArray[np.uint8]:
-    """Scale into the box, and place that by whole pixels so that the centre of mass comes nearest to the middle."""
-    small = np.rint(255 * scaled(strokes, BOX))
-    pixels = np.zeros((SIDE, SIDE), np.uint8)
-    top, left = (
-        min(max(round(SIDE / 2 - centre), 0), SIDE - side)
-        for centre, side in zip(centre_of_mass(small), small.shape, strict=True)
-    )
-    pixels[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return pixels
