@@ -178,9 +178,8 @@ class Model:
         """The pixels of a picture of something else than a digit, where they lie, and what is uncertain about them."""
         from nnctl.picture import decode
 
-        grey, scale = decode.read_grey(data, name)
-        height, width = (round(scale * side) for side in grey.shape)
-        box = 0, 0, height, width
+        grey, size = decode.read_grey(data, name)
+        box = 0, 0, *size
         if grey.shape == build.IMAGE_SHAPE:
             return np.rint(grey).astype(np.uint8), box, None
         warning = f"{self.dataset} wants pictures of 28x28 pixels; this one was prepared in the way made for digits"

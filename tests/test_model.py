@@ -331,6 +331,34 @@ def test_model_read_says_where_the_digit_lies_in_pixels_of_a_large_picture(forma
     assert reader().read(encoded(page, format_)).box == pytest.approx((2200, 1750, 2850, 2250), abs=80)
 
 
+def test_model_read_says_where_the_digit_lies_on_a_sheet_of_a_large_picture() -> None:
+    table = Image.new("L", (4000, 3000), 40)
+    table.paste(255, (1000, 500, 3400, 2500))
+    table.paste(seven(100).resize((1000, 1000)), (1500, 1000))
+    assert reader().read(encoded(table)).box == pytest.approx((1200, 1750, 1850, 2250), abs=80)
+
+
+def test_model_read_says_where_the_digit_lies_in_a_picture_that_exif_turns() -> None:
+    page = Image.new("L", (3000, 2000), 255)
+    page.paste(seven(100).resize((1000, 1000)), (1800, 700))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its left side
+    turned = page.transpose(Image.Transpose.ROTATE_90)
+    assert reader().read(encoded(turned, exif=exif)).box == pytest.approx((900, 2050, 1550, 2550), abs=80)
+
+
+@pytest.mark.parametrize("size", [(333, 501), (501, 333), (2001, 3000)])
+def test_model_read_finds_nothing_beyond_the_picture(size: tuple[int, int]) -> None:
+    width, height = size
+    page = Image.new("L", size, 255)
+    page.paste(0, (width // 3, height // 5, width, height))
+    page.paste(255, (width // 2, height // 3, width - 8, height - 8))
+    for model in (reader(), reader(name="fashion-mnist")):
+        top, left, bottom, right = model.read(encoded(page), force=True).box
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
+
+
 @pytest.mark.parametrize("temperature", [0.5, 3.0])
 def test_model_read_calibrates_probabilities_and_predict_does_not(
     pixels: NDArray[np.uint8], temperature: float

@@ -46,11 +46,11 @@ class Decoded(NamedTuple):
 
     Attributes:
         grey: (H, W) in [0, 255], at most `digit.LARGEST` a side.
-        scale: how many pixels a side of the picture became one of these.
+        size: height and width of the picture as it came, upright.
     """
 
     grey: Grey
-    scale: float
+    size: tuple[int, int]
 
 
 def read_file(path: Path) -> bytes:
@@ -129,12 +129,11 @@ def _decoded(data: bytes) -> Decoded:
     try:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            longest = max(picture.size)
+            size = picture.size  # before a JPEG is asked for less
             _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data), packed=limits.is_packed_bmp(data))
             picture.load()
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
-            grey = _upright(_luminance(picture), orientation)
-            return Decoded(grey, longest / max(grey.shape))
+            return _upright(_luminance(picture), size, orientation)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -211,7 +210,7 @@ def _on_ground(visible: Grey, alpha: Grey) -> Grey:
     return visible + (255 - alpha) if white else visible
 
 
-def _upright(grey: Grey, orientation: int) -> Grey:
-    """Undo the turn or reflection that EXIF reports."""
+def _upright(grey: Grey, size: tuple[int, int], orientation: int) -> Decoded:
+    """Undo the turn or reflection that EXIF reports of a picture whose width and height were `size`."""
     transposed, rows, columns = ORIENTATIONS.get(orientation, (False, 1, 1))
-    return (grey.T if transposed else grey)[::rows, ::columns]
+    return Decoded((grey.T if transposed else grey)[::rows, ::columns], size if transposed else size[::-1])

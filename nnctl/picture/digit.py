@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnctl.errors import ImageError
-from nnctl.picture.ground import Ground, grounds, sheets
+from nnctl.picture.ground import Corner, Ground, grounds, sheets
 from nnctl.picture.raster import (
     Box,
     Grey,
@@ -46,7 +46,7 @@ class Candidate:
 
     Attributes:
         pixels: (28, 28) the way MNIST's digits look, ink bright.
-        box: top, left, bottom, right: where it lies, in pixels of the picture as it came.
+        box: top, left, bottom, right: where it lies, in pixels of the picture as it came, upright.
         contrast: between ink and ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
@@ -150,7 +150,7 @@ def several(count: int) -> str:
     return f"the picture holds {max(2, count)} separate shapes, not one digit"
 
 
-def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
+def find_hypotheses(grey: Grey, size: tuple[int, int] | None = None) -> Iterator[Hypothesis]:
     """What may be ground, and so what may be the digit, in a picture, the most plausible first.
 
     On a blank page no attempt finds anything. A picture that already looks as MNIST's digits do, or its negative,
@@ -158,13 +158,15 @@ def find_hypotheses(grey: Grey, scale: float = 1) -> Iterator[Hypothesis]:
 
     Args:
         grey: (H, W) in [0, 255].
-        scale: how many pixels a side of the picture became one of these.
+        size: height and width of the picture as it came; None if it is as large as this.
     """
     sample = as_sample(grey)
     if sample is not None:
         whole = Attempt((Candidate(sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, softness=0),), 0)
         yield Hypothesis(0, lambda: iter([whole]))
         return
+    height, width = size or grey.shape
+    scale = height / grey.shape[0], width / grey.shape[1]
     views = [_View(sheet, corner, scale).hypotheses(n) for n, (sheet, corner) in enumerate(sheets(grey))]
     yield from heapq.merge(*views, key=lambda hypothesis: hypothesis.doubt)
 
@@ -175,10 +177,10 @@ class _View:
     Args:
         sheet: (H, W) shades of grey.
         corner: row and column of its upper left pixel in the grey picture.
-        scale: how many pixels a side of the picture as it came became one of these.
+        scale: rows and columns of the picture as it came for each one of these.
     """
 
-    def __init__(self, sheet: Grey, corner: tuple[int, int], scale: float) -> None:
+    def __init__(self, sheet: Grey, corner: Corner, scale: tuple[float, float]) -> None:
         self._sheet, self._corner, self._scale = sheet, corner, scale
         self._view = scaled(sheet, VIEW)
         self._seen: list[Shape] = []
@@ -189,7 +191,7 @@ class _View:
             yield Hypothesis(number, functools.partial(self._attempts, ground, number))
 
     def _attempts(self, ground: Ground, doubt: int) -> Iterator[Attempt]:
-        """The shapes of each attempt that no other attempt has found, if it has found any."""
+        """The attempts, each with those of its shapes that no earlier one has found; those that have none left out."""
         for more, shapes in find_shapes(ground.ink(self._view)):
             new = [shape for shape in shapes if not any(_same(shape, other) for other in self._seen)]
             self._seen += new
@@ -198,15 +200,15 @@ class _View:
 
     def _candidate(self, shape: Shape, ground: Ground) -> Candidate:
         """The shape as a digit of 28x28 pixels."""
-        scale = max(self._sheet.shape) / VIEW
-        row, column = self._corner
-        top, left, bottom, right = (
-            round(self._scale * (scale * side + begin))
-            for side, begin in zip(shape.box, (row, column, row, column), strict=True)
-        )
-        box = top, left, bottom, right
+        top, left, bottom, right = shape.box
+        box = self._place(0, top), self._place(1, left), self._place(0, bottom), self._place(1, right)
         closer = self._closer(shape, ground)
         return Candidate(framed(closer.strokes), box, shape.contrast, shape.grain, shape.others, closer.softness)
+
+    def _place(self, axis: int, position: int) -> int:
+        """Which row or column of the picture as it came lies at one of the view."""
+        on_sheet: float = position * self._sheet.shape[axis] / self._view.shape[axis]
+        return round((self._corner[axis] + on_sheet) * self._scale[axis])
 
     def _closer(self, shape: Shape, ground: Ground) -> Shape:
         """The same shape in a view of its own, if it is small in that of the sheet."""
