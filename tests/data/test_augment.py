@@ -117,12 +117,17 @@ def test_distort_with_other_pens_makes_strokes_thinner_and_broader_and_none_soft
     assert middle.max() == pytest.approx(0.5 / 0.7, abs=0.05)
 
 
-def test_distort_with_other_pens_gives_each_image_its_own_and_disturbs_no_other_draw() -> None:
+def test_distort_gives_each_image_its_own_pen_after_it_has_moved_them() -> None:
     images = np.repeat(pictures(1), 2 * GROUP, axis=0)
-    pens = distorted(images, replace(ALL, pen=0.3))
+    pens, plain = distorted(images, replace(ALL, pen=0.3)), distorted(images, ALL)
     assert np.abs(pens[0] - pens[GROUP - 1]).max() > 0.05
-    plain = distorted(images, ALL)
-    assert ((pens > 0) <= (plain > 0)).all()  # moved alike: the same paper, and more
+    for changed, moved in zip(pens, plain, strict=True):
+        grey = (changed > 0) & (changed < 1)
+        slope, start = np.polyfit(moved[grey], changed[grey], 1)
+        np.testing.assert_allclose(changed, (slope * moved + start).clip(0, 1), atol=1e-4)
+        black, white = -start / slope, (1 - start) / slope  # what lies between is stretched to both
+        assert -1e-4 <= black <= 0.3
+        assert 0.7 <= white <= 1 + 1e-4
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
