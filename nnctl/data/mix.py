@@ -10,6 +10,9 @@ from nnctl.data import synthetic
 from nnctl.data.examples import Examples
 from nnctl.nn.streams import Purpose, new_seed, stream
 
+DRAWN = "drawn digits"
+"""Stands for them among the files of a run's data."""
+
 
 def mixed(train: Examples, share: float, seed: int) -> Examples:
     """The training images, and behind them `share` times as many drawn digits; the same seed gives the same ones.
@@ -31,4 +34,4 @@ def mixed(train: Examples, share: float, seed: int) -> Examples:
 def sha256_of_drawn(digits: Examples) -> dict[str, str]:
     """What identifies drawn digits, as a dataset's files are identified by theirs; nothing if there are none."""
     content = digits.images.tobytes() + digits.labels.tobytes()
-    return {"drawn digits": hashlib.sha256(content).hexdigest()} if len(digits) else {}
+    return {DRAWN: hashlib.sha256(content).hexdigest()} if len(digits) else {}

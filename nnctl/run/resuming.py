@@ -10,6 +10,7 @@ from nnctl import checkpoint
 from nnctl.checkpoint import Checkpoint
 from nnctl.data.catalog import CATALOG
 from nnctl.data.datasets import Dataset
+from nnctl.data.mix import DRAWN
 from nnctl.errors import ArgumentError, CheckpointError, ConfigError
 from nnctl.model import Model
 from nnctl.rundir import RunDir
@@ -62,9 +63,8 @@ def of_another(path: Path) -> CheckpointError:
 def other_data(run: RunDir, dataset: Dataset, saved: Checkpoint) -> ConfigError:
     """The error for a run that was begun with data of other hashes, and what to do about it."""
     before = saved.environment.get("data_sha256")
-    files = before if isinstance(before, dict) else {}
-    same_files = all(files.get(name) == sha256 for name, sha256 in dataset.sha256.items())
-    drawn = same_files or CATALOG[dataset.name].drawn
+    files = {name: sha256 for name, sha256 in before.items() if name != DRAWN} if isinstance(before, dict) else None
+    drawn = files == dataset.sha256 or CATALOG[dataset.name].drawn
     needed = "train on with the version of nnctl that drew its digits" if drawn else "give it the files it had"
     return ConfigError(f"{run.path}: was begun with other data", f"{needed}, or start a new run")
 

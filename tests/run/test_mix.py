@@ -95,6 +95,16 @@ def test_run_cannot_go_on_where_the_same_seed_draws_other_digits(run: RunDir, mo
     assert caught.value.hint == "train on with the version of nnctl that drew its digits, or start a new run"
 
 
+@pytest.mark.parametrize("sha256", [{"digits": "1" * 64}, {}], ids=["others", "none"])
+def test_run_cannot_go_on_with_other_files_and_is_told_that_it_needs_its_own(
+    run: RunDir, sha256: dict[str, str]
+) -> None:
+    stopped(run.path, 7, MIX, dataset=dataset(name="mnist", sha256={"digits": "2" * 64}))
+    with pytest.raises(ConfigError, match="was begun with other data") as caught:
+        trained(run.path, MIX, dataset=dataset(name="mnist", sha256=sha256), resume=True)
+    assert caught.value.hint == "give it the files it had, or start a new run"
+
+
 def test_run_from_before_there_were_drawn_digits_goes_on_without_them(run: RunDir) -> None:
     whole = RunDir(run.path.with_name("whole"))
     trained(whole.path, dataset=MNIST)
