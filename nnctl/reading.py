@@ -25,7 +25,7 @@ OTHERS = 4.0  # the same for other shapes with as much ink
 MOST_OTHERS = 3.0  # more are no worse
 GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
 FAINT = 1.0  # the same for what may be no ink
-PALE, SHADE = 3.0, 0.2  # the same for what has less contrast than this share of something that was found before it
+PALE, SHADE = 3.0, 0.2  # the same for what has less contrast than this share of something found with it or before it
 NO_DIGIT = -3.5  # below: 4 of 1,000 digits, and seven of ten pictures of something else
 UNCERTAIN = -1.5  # below: 12 of 1,000 digits, and nine of ten pictures of something else
 TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
@@ -88,17 +88,17 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
         judge: gives the probabilities of ten digits and of no digit; None if there is no judge.
 
     Raises:
-        ImageError: there is nothing in the picture, or printed lines alone.
+        ImageError: there is nothing in the picture, or lines and edges alone.
     """
     best: tuple[Found, list[Found]] | None = None
-    contrast, empty = 0.0, True
+    contrast, lines = 0.0, False
     most = SURE if judge else 0.0
     for hypothesis in hypotheses:
         if best is not None and best[0].score >= most - DOUBT * hypothesis.doubt:
             break
         for attempt in hypothesis.attempts():
-            empty = False
             if not attempt.candidates:
+                lines = True
                 continue
             contrast = max(contrast, *(candidate.contrast for candidate in attempt.candidates))
             found = _scored(attempt, predict, judge, SHADE * contrast)
@@ -106,7 +106,7 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
             if best is None or first.score > best[0].score:
                 best = first, found
     if best is None:
-        raise blank() if empty else lines_alone()
+        raise lines_alone() if lines else blank()
     return best
 
 

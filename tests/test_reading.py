@@ -185,7 +185,7 @@ def test_find_calls_a_picture_in_which_nothing_is_found_blank(judged: bool) -> N
 def test_find_tells_printed_lines_from_nothing_and_looks_beyond_them(judged: bool) -> None:
     predict, judge = networks((3, 0))
     lines, digit = attempt(), attempt(shape(0), doubt=1)
-    with pytest.raises(ImageError, match=r"^there are lines, but no digit on the page"):
+    with pytest.raises(ImageError, match=r"^there are lines or edges, but no digit on the page"):
         find([lines], predict, judge if judged else None)
     assert find([lines, digit], predict, judge if judged else None)[0].digit == 3
 

@@ -76,7 +76,7 @@ def several(count: int, rng: np.random.Generator) -> Images:
         for number in rng.integers(len(SKELETONS), size=2 + int(rng.random() < 0.3)):
             pen = pen_for(SKELETONS[number].strokes)
             curve = pen.sample(n, rng)
-            begin = end + rng.uniform(-0.25, 0.4, (n, 1))  # slanted ones reach over each other
+            begin = end + rng.uniform(-0.25, 0.4, (n, 1))  # below 0, slanted digits overlap in x and do not touch
             curve[..., axis] += begin - curve[..., axis].min(axis=1, keepdims=True)
             end = curve[..., axis].max(axis=1, keepdims=True)
             curves.append(curve)

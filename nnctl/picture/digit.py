@@ -84,7 +84,7 @@ class Attempt:
     """The shapes that come of taking certain things for ink, and for parts of one shape.
 
     Attributes:
-        candidates: the shapes, that with the most ink first; none if there are printed lines alone.
+        candidates: the shapes, that with the most ink first; none if there are lines or edges alone.
         doubt: how far-fetched the attempt is, from 0.
     """
 
@@ -117,15 +117,16 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
     if sample is not None:
         return sample
     hypotheses = itertools.takewhile(lambda hypothesis: hypothesis.doubt < 2, find_hypotheses(grey))
-    shown, empty = [], True
+    shown, lines = [], False
     for attempt in (attempt for hypothesis in hypotheses for attempt in hypothesis.attempts()):
-        empty = False
-        shown += [attempt] if attempt.candidates else []
+        if attempt.candidates:
+            shown.append(attempt)
+        lines |= not attempt.candidates
         if len(shown) == 2:
             break
     inked = [attempt for attempt in shown if not attempt.candidates[0].faint]
     if not inked:
-        raise blank() if shown or empty else lines_alone()
+        raise lines_alone() if lines else blank()
     formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
     if not formed:
         raise ImageError("the picture holds a line or a patch, not a digit", CROP)
@@ -141,8 +142,9 @@ def blank() -> ImageError:
 
 
 def lines_alone() -> ImageError:
-    """The error for a page with printed lines, and nothing else."""
-    return ImageError("there are lines, but no digit on the page", "write larger or darker, or crop it to the digit")
+    """The error for a page with printed lines, or the edge of a table or a shadow, and nothing else."""
+    what = "there are lines or edges, but no digit on the page"
+    return ImageError(what, "write larger or darker, or crop it to the digit")
 
 
 def several(count: int) -> str:

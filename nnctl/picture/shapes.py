@@ -81,7 +81,7 @@ def find_shapes(ink: Grey) -> Iterator[tuple[float, list[Shape]]]:
 
     Yields:
         how far-fetched the possibility is, from 0, and its shapes, that with the most ink first; no shape where there
-        are printed lines alone.
+        are printed lines alone, or the edge of a table.
     """
     quiet, usual = ranked(ink, ink.size // 8, ink.size // 2)
     ink, noise = ink - quiet, 1.5 * (usual - quiet)  # more of a picture than an eighth is ground

@@ -400,6 +400,16 @@ def test_read_digit_refuses_a_page_without_a_digit_whatever_is_printed_on_it(lin
     assert re.search("|".join(reasons), str(refusal(data)))
 
 
+@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
+@pytest.mark.parametrize("deep", [20, 190])
+def test_read_digit_finds_no_digit_on_blank_paper_with_a_table_or_a_shadow_along_it(deep: int, side: str) -> None:
+    page = np.full((400, 400), 230, np.uint8)
+    page[:40] -= np.uint8(deep)
+    turns = {"top": 0, "left": 1, "bottom": 2, "right": 3}
+    data = encoded(Image.fromarray(np.rot90(page, turns[side])))
+    assert re.search("blank|lines or edges, but no digit", str(refusal(data)))
+
+
 @pytest.mark.parametrize("apart", [112, 200])
 def test_read_digit_counts_two_digits_side_by_side(apart: int) -> None:
     pair = Image.new("L", (480, 240), 255)
