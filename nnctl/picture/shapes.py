@@ -125,9 +125,19 @@ def _softness(ink: Grey, box: Box, level: float) -> float:
 def _strokes(ink: Grey, mask: Mask) -> Grey:
     """Scale ink so that strokes are 1 whether dark or faint, and their edges are where ink is half as strong."""
     reach = max(2, round(0.6 * pen_width(mask)))
-    beside = 0.9 * box_blur(grey_dilation(np.where(mask, ink, 0), reach), reach)
-    level = np.maximum(beside, 0.2 * median(ink[mask]))
-    return np.where(dilate(mask, 2), (2 * ink / level - 0.5).clip(0, 1), 0)
+    around = _around(mask, 2 * reach + 2)  # as far as a stroke has effect
+    near, there = ink[around], mask[around]
+    beside = 0.9 * box_blur(grey_dilation(np.where(there, near, 0), reach), reach)
+    level = np.maximum(beside, 0.2 * median(near[there]))
+    strokes = np.zeros_like(ink)
+    strokes[around] = np.where(dilate(there, 2), (2 * near / level - 0.5).clip(0, 1), 0)
+    return strokes
+
+
+def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of a mask's bounding box, and so many more to each side."""
+    top, left, bottom, right = bounds(mask)
+    return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
 def _grouped(components: Components, foreign: Mask) -> Iterator[tuple[Mask, Mask, float]]:
