@@ -193,7 +193,7 @@ class _View:
             yield Hypothesis(number, functools.partial(self._attempts, ground, number))
 
     def _attempts(self, ground: Ground, doubt: int) -> Iterator[Attempt]:
-        """The attempts, each with those of its shapes that no earlier one has found; those that have none left out."""
+        """The attempts, each with those of its shapes that no earlier one has found; left out if it has none new."""
         for more, shapes in find_shapes(ground.ink(self._view)):
             new = [shape for shape in shapes if not any(_same(shape, other) for other in self._seen)]
             self._seen += new
