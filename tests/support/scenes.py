@@ -16,7 +16,8 @@ from tests.support.hands import SIGNS, draw_sign
 from tests.support.inks import Ink, Nothing, Row, Strokes, someones
 from tests.support.things import THINGS, thing
 
-KINDS: dict[str, Callable[[Ink, Rng], bytes]] = {
+Scene = Callable[[Ink, Rng], bytes]
+KINDS: dict[str, Scene] = {
     "photo": papers.photo,
     "shadow": papers.shadow,
     "ruled": papers.ruled,
@@ -32,7 +33,8 @@ KINDS: dict[str, Callable[[Ink, Rng], bytes]] = {
     "marked": papers.marked,
 }
 NO_DIGITS = [*SIGNS, "scribble", "several", "page", "blank", *THINGS]
-BLANKS = ["photo", "shadow", "ruled", "scan", "canvas", "board"]  # scenes in which a blank sheet has something to show
+BLANKS = [papers.photo, papers.dim, papers.shadow, papers.ruled, papers.scan, screens.canvas, papers.board]
+"""Scenes in which a blank sheet has something to show."""
 
 
 class Example(NamedTuple):
@@ -76,8 +78,8 @@ def without_digit(images: NDArray[np.uint8], labels: NDArray[np.integer], count:
             ink = _row(digits, rng) if kind == "several" else _page(digits, rng)
         else:
             ink = Strokes(draw_sign(kind, rng))
-        scenes = BLANKS if kind == "blank" else list(KINDS)
-        yield Example(kind, None, picture(scenes[rng.integers(len(scenes))], ink, rng))
+        scenes = BLANKS if kind == "blank" else list(KINDS.values())
+        yield Example(kind, None, scenes[rng.integers(len(scenes))](ink, rng))
 
 
 def _anyones(images: NDArray[np.uint8], labels: NDArray[np.integer], rng: Rng) -> Ink:
