@@ -25,6 +25,7 @@ OTHERS = 4.0  # the same for other shapes with as much ink
 MOST_OTHERS = 3.0  # more are no worse
 GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
 FAINT = 1.0  # the same for what may be no ink
+NOISE = 3.0  # the same for what looks like noise, which is two of 1,000 digits and two of three blank sheets
 PALE, SHADE = 3.0, 0.2  # the same for what has less contrast than this share of something found with it or before it
 NO_DIGIT = -3.5  # below: 4 of 1,000 digits, and seven of ten pictures of something else
 UNCERTAIN = -1.5  # below: 12 of 1,000 digits, and nine of ten pictures of something else
@@ -122,19 +123,16 @@ def _scored(attempt: Attempt, predict: Predict, judge: Predict | None, pale: flo
         # that both mean the same digit, if it is one
         agreement = (probs * judged[:, :-1]).sum(axis=1) / (1 - no_digit)
         alone = np.minimum(np.log(1 / no_digit - 1), SURE) + np.log(agreement + 1e-3)
-    scores = [
-        one
-        - DOUBT * attempt.doubt
-        - OTHERS * min(candidate.others, MOST_OTHERS)
-        - GRAIN * max(candidate.grain - BUSY, 0)
-        - FAINT * _is_trace(candidate)
-        - PALE * (candidate.contrast < pale)
-        for one, candidate in zip(alone, attempt.candidates, strict=True)
-    ]
-    return [Found(*each) for each in zip(attempt.candidates, probs, alone.tolist(), scores, strict=True)]
+    found = []
+    for candidate, of_digits, speaks in zip(attempt.candidates, probs, alone.tolist(), strict=True):
+        against = GRAIN * max(candidate.grain - BUSY, 0) + FAINT * _is_faint(candidate) + NOISE * candidate.noise
+        others = OTHERS * min(candidate.others, MOST_OTHERS) + PALE * (candidate.contrast < pale)
+        by_itself = speaks - against
+        found.append(Found(candidate, of_digits, by_itself, by_itself - others - DOUBT * attempt.doubt))
+    return found
 
 
-def _is_trace(candidate: Candidate) -> bool:
+def _is_faint(candidate: Candidate) -> bool:
     """Whether it may be no ink at all."""
     return candidate.faint or candidate.contrast < TRACE
 
@@ -153,7 +151,7 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
     """
     refused = found.score < NO_DIGIT if judged else found.candidate.faint or found.candidate.shapeless
     digits = [shape for shape in shapes if shape.alone >= UNCERTAIN] if judged else []
-    if refused and not digits and _is_trace(found.candidate):
+    if refused and not digits and (_is_faint(found.candidate) or found.candidate.noise):
         raise blank()
     if found.candidate.others > CLEAR:
         if len(digits) == 1 and digits[0] is found:

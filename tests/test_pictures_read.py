@@ -11,10 +11,11 @@ from benchmarks.pictures import Outcome, calibration_error, outcome
 from nnctl.data import Examples, datasets
 from nnctl.errors import ImageError
 from nnctl.model import Model
+from tests.support import papers
 from tests.support.hands import draw_sign
-from tests.support.inks import Nothing, Strokes
+from tests.support.inks import Nothing, Strokes, someones
 from tests.support.photographs import photograph
-from tests.support.scenes import KINDS, digits, picture, without_digit
+from tests.support.scenes import BLANKS, KINDS, Scene, digits, picture, without_digit
 
 pytestmark = pytest.mark.mnist
 
@@ -64,9 +65,19 @@ def test_letters_and_drawings_are_refused_or_warned_about(model: Model) -> None:
     assert np.mean(outcomes) >= 0.75
 
 
-def test_blank_sheet_is_called_blank(model: Model) -> None:
-    said = [read(model, picture("scan", Nothing(), np.random.default_rng(n))) for n in range(1, 5)]
+def test_blank_sheets_are_called_blank(model: Model) -> None:
+    said = [
+        read(model, scene(Nothing(), np.random.default_rng(n))) for scene in (papers.scan, papers.dim) for n in (1, 2)
+    ]
     assert sum("the page is blank" in one for one in said) >= 3, said
+
+
+def test_digits_are_read_in_the_noise_of_poor_light(model: Model, held_out: Examples) -> None:
+    said = []
+    for n, (image, label) in enumerate(zip(held_out.images[:10], held_out.labels[:10].tolist(), strict=True)):
+        rng = np.random.default_rng(n)
+        said.append((str(label), read(model, papers.dim(someones(image, label, rng), rng))))
+    assert sum(label == answer for label, answer in said) >= 9, said
 
 
 @pytest.mark.slow
@@ -76,6 +87,21 @@ def test_photographs_of_1000_digits_are_read_right_in_97_percent(model: Model, h
         for n, (image, label) in enumerate(zip(held_out.images[:1000], held_out.labels[:1000], strict=True))
     ]
     assert np.mean(right) >= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", BLANKS)
+def test_a_blank_sheet_of_any_kind_is_called_blank_or_warned_about(model: Model, scene: Scene) -> None:
+    said, silent = [], 0
+    for n in range(20):
+        try:
+            reading = model.read(scene(Nothing(), np.random.default_rng(n)))
+            said.append(f"{reading.prediction}: {reading.warning}")
+            silent += reading.warning is None
+        except ImageError as error:
+            said.append(error.message)
+    assert sum("the page is blank" in one for one in said) >= 10, said
+    assert silent <= 3, said
 
 
 @pytest.mark.slow

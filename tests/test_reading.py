@@ -17,6 +17,7 @@ from nnctl.reading import (
     GRAIN,
     MOST_OTHERS,
     NO_DIGIT,
+    NOISE,
     OTHERS,
     PALE,
     SHADE,
@@ -41,6 +42,7 @@ def shape(
     others: float = 0,
     contrast: float = 1,
     grain: float = 0,
+    noise: bool = False,
     softness: float = 0,
     box: Box = (0, 0, 10, 10),
     ink: tuple[slice, slice] = BAR,
@@ -49,7 +51,7 @@ def shape(
     pixels = np.zeros((28, 28), np.uint8)
     pixels[ink] = 255
     pixels[0, 0] = name
-    return Candidate(pixels, box, contrast, grain, others, softness)
+    return Candidate(pixels, box, contrast, grain, others, noise, softness)
 
 
 def attempt(*shapes: Candidate, doubt: int = 0) -> Hypothesis:
@@ -115,26 +117,28 @@ def test_find_lets_no_certainty_decide_that_is_greater_than_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "doubt", "lost"),
+    ("changes", "doubt", "lost", "lost_beside_others"),
     [
-        ({}, 0, 0),
-        ({}, 2, 2 * DOUBT),
-        ({"others": 0.5}, 0, 0.5 * OTHERS),
-        ({"others": MOST_OTHERS + 9}, 1, MOST_OTHERS * OTHERS + DOUBT),
-        ({"grain": BUSY}, 0, 0),
-        ({"grain": BUSY + 0.1, "others": 1}, 0, 0.1 * GRAIN + OTHERS),
-        ({"contrast": TRACE}, 0, 0),
-        ({"contrast": TRACE - 0.01}, 0, FAINT),
-        ({"grain": BUSY - 0.01, "contrast": TRACE}, 0, FAINT),  # no more than the grain of the paper
+        ({}, 0, 0, 0),
+        ({}, 2, 0, 2 * DOUBT),
+        ({"others": 0.5}, 0, 0, 0.5 * OTHERS),
+        ({"others": MOST_OTHERS + 9}, 1, 0, MOST_OTHERS * OTHERS + DOUBT),
+        ({"grain": BUSY}, 0, 0, 0),
+        ({"grain": BUSY + 0.1, "others": 1}, 0, 0.1 * GRAIN, OTHERS),
+        ({"contrast": TRACE}, 0, 0, 0),
+        ({"contrast": TRACE - 0.01}, 0, FAINT, 0),
+        ({"grain": BUSY - 0.01, "contrast": TRACE}, 0, FAINT, 0),  # no more than the grain of the paper
+        ({"noise": True}, 0, NOISE, 0),
+        ({"noise": True, "contrast": TRACE - 0.01}, 1, NOISE + FAINT, DOUBT),
     ],
     ids=str,
 )
-def test_find_counts_other_shapes_and_grain_and_faintness_and_doubt_against_a_shape(
-    changes: dict[str, float], doubt: int, lost: float
+def test_find_counts_other_shapes_and_grain_and_faintness_and_noise_and_doubt_against_a_shape(
+    changes: dict[str, float], doubt: int, lost: float, lost_beside_others: float
 ) -> None:
     best, _ = find([attempt(shape(0, **changes), doubt=doubt)], *networks((3, 1)))  # type: ignore[arg-type]
-    assert best.alone == pytest.approx(1 + AGREED, abs=1e-4)
-    assert best.alone - best.score == pytest.approx(lost)
+    assert best.alone == pytest.approx(1 + AGREED - lost, abs=1e-4)
+    assert best.alone - best.score == pytest.approx(lost_beside_others)
 
 
 def test_find_counts_what_is_pale_beside_something_stronger_against_a_shape() -> None:
@@ -271,6 +275,8 @@ def test_check_calls_a_page_blank_where_only_a_trace_of_something_is_found() -> 
     trace = found(score=NO_DIGIT - 1, contrast=0.01)
     assert refusal(trace, [trace], judged=True) == "the page is blank"
     assert refusal(trace, [trace], judged=False) == "the page is blank"
+    noise = found(score=NO_DIGIT - 1, noise=True)
+    assert refusal(noise, [noise], judged=True) == "the page is blank"
     several = [found(number, score=NO_DIGIT - 1, contrast=0.01, others=9) for number in range(3)]
     assert refusal(several[0], several, judged=True) == "the page is blank"
     digit = found(3, alone=SURE, score=NO_DIGIT - 2, others=9)

@@ -50,6 +50,7 @@ class Candidate:
         contrast: between ink and ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
+        noise: whether it is what noise looks like.
         softness: how wide its sharpest edges are, as a share of its longer side.
     """
 
@@ -58,6 +59,7 @@ class Candidate:
     contrast: float
     grain: float
     others: float
+    noise: bool
     softness: float
 
     @property
@@ -164,8 +166,8 @@ def find_hypotheses(grey: Grey, size: tuple[int, int] | None = None) -> Iterator
     """
     sample = as_sample(grey)
     if sample is not None:
-        whole = Attempt((Candidate(sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, softness=0),), 0)
-        yield Hypothesis(0, lambda: iter([whole]))
+        whole = Candidate(sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, noise=False, softness=0)
+        yield Hypothesis(0, lambda: iter([Attempt((whole,), 0)]))
         return
     height, width = size or grey.shape
     scale = height / grey.shape[0], width / grey.shape[1]
@@ -205,7 +207,8 @@ class _View:
         top, left, bottom, right = shape.box
         box = self._place(0, top), self._place(1, left), self._place(0, bottom), self._place(1, right)
         closer = self._closer(shape, ground)
-        return Candidate(framed(closer.strokes), box, shape.contrast, shape.grain, shape.others, closer.softness)
+        seen = shape.contrast, shape.grain, shape.others, shape.noise
+        return Candidate(framed(closer.strokes), box, *seen, closer.softness)
 
     def _place(self, axis: int, position: int) -> int:
         """Which row or column of the picture as it came lies at one of the view."""
@@ -213,10 +216,10 @@ class _View:
         return round((self._corner[axis] + on_sheet) * self._scale[axis])
 
     def _closer(self, shape: Shape, ground: Ground) -> Shape:
-        """The same shape in a view of its own, if it is small in that of the sheet."""
+        """The same shape in a view of its own, if it is small in that of the sheet, and no noise."""
         top, left, bottom, right = shape.box
         size = max(bottom - top, right - left)
-        if size >= SMALL * VIEW:
+        if size >= SMALL * VIEW or shape.noise:
             return shape
         margin, scale = round(0.6 * size), max(self._sheet.shape) / VIEW
         around = part(self._sheet, scale, (top - margin, left - margin, bottom + margin, right + margin))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,8 @@ ROUNDS = 3  # in which what touches the border is put out of sight, so that some
 MOST_SHAPES = 6  # of one round and level
 SMALLEST = 0.1  # of the largest shape's ink: others are specks
 LIKE = 0.6  # of a shape's ink for each pixel: another's that has as much is no shadow or print of its own
+CLEAR_OF_NOISE = 5  # times the grain of the ground: ink has more contrast
+SPECKLED = 0.05  # of a shape's ink: paper and boards have fewer specks beside writing
 LEAST_AREA = 12  # pixels
 EDGE = 4  # pixels around a shape that may belong to its edge
 STEEPEST = 50  # of so many pixels one lies on a sharpest edge
@@ -54,6 +57,7 @@ class Shape:
         contrast: of its ink to the ground, from 0 to 1.
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
+        specks: the same of what is too small for a shape.
         softness: how wide its sharpest edges are, from ground to ink, as a share of the longer side of its box.
     """
 
@@ -62,6 +66,7 @@ class Shape:
     contrast: float
     grain: float
     others: float
+    specks: float
     softness: float
 
     @functools.cached_property
@@ -69,11 +74,16 @@ class Shape:
         """Which pixels of the view are ink."""
         return self.strokes > 0.5
 
+    @property
+    def noise(self) -> bool:
+        """Whether it is what noise looks like: hardly more than the ground's own tone varies, or among many specks."""
+        return self.contrast < CLEAR_OF_NOISE * self.grain or self.specks > SPECKLED
+
     @classmethod
-    def of(cls, ink: Grey, mask: Mask, noise: float, others: float) -> Shape:
+    def of(cls, ink: Grey, mask: Mask, noise: float, others: float, specks: float) -> Shape:
         """The shape that a mask of (H, W) cuts out of ink."""
         box, level = bounds(mask), float(ink[mask].mean())
-        return cls(_strokes(ink, mask), box, level / 255, noise / 255, others, _softness(ink, box, level))
+        return cls(_strokes(ink, mask), box, level / 255, noise / 255, others, specks, _softness(ink, box, level))
 
 
 def find_shapes(ink: Grey) -> Iterator[tuple[float, list[Shape]]]:
@@ -99,9 +109,10 @@ def find_shapes(ink: Grey) -> Iterator[tuple[float, list[Shape]]]:
                 aside = components.mask(foreign | components.cut_off)
             grouped = list(_grouped(components, foreign))
             if grouped or foreign.any():
-                yield turn + doubt, [Shape.of(ink, mask, noise, others) for mask, _, others in grouped]
-            if marked := [group for group in grouped if group[0].sum() < group[1].sum()]:
-                yield turn + doubt + 1, [Shape.of(ink, mask, noise, others) for _, mask, others in marked]
+                yield turn + doubt, [Shape.of(ink, group.mask, noise, group.others, group.specks) for group in grouped]
+            if marked := [group for group in grouped if group.mask.sum() < group.marked.sum()]:
+                shapes = [Shape.of(ink, group.marked, noise, group.others, group.specks) for group in marked]
+                yield turn + doubt + 1, shapes
         if aside is None or not aside.any():
             return
         free &= ~dilate(aside, 4)
@@ -140,8 +151,17 @@ def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
     return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
-def _grouped(components: Components, foreign: Mask) -> Iterator[tuple[Mask, Mask, float]]:
-    """Group components into shapes; yields the pixels of each without marks and with them, and the ink of others."""
+class _Group(NamedTuple):
+    """Components that form a shape: their pixels without marks and with them, and the ink of others like them."""
+
+    mask: Mask
+    marked: Mask
+    others: float
+    specks: float
+
+
+def _grouped(components: Components, foreign: Mask) -> Iterator[_Group]:
+    """Group components into shapes, that with the most ink first."""
     mass = np.where(foreign, 0, components.mass)
     used = foreign.copy()
     largest = np.argsort(-mass, kind="stable")[: 2 * MOST_SHAPES]
@@ -149,12 +169,13 @@ def _grouped(components: Components, foreign: Mask) -> Iterator[tuple[Mask, Mask
         if used[main] or mass[main] < SMALLEST * mass[largest[0]]:
             continue
         parts = _parts(components, int(main), foreign | (components.cut_off & ~components.cut_off[main]))
-        like = (components.level > LIKE * components.level[main]) & (mass > SMALLEST * mass[main])
-        others = float(mass[like & ~parts].sum() / mass[parts].sum())
+        like = (components.level > LIKE * components.level[main]) & ~parts
+        large = mass > SMALLEST * mass[main]
+        others, specks = (float(mass[like & those].sum() / mass[parts].sum()) for those in (large, ~large))
         used |= parts
         mask = components.mask(_without_marks(components, parts, int(main)))
         if mask.sum() >= LEAST_AREA:
-            yield mask, components.mask(parts), others
+            yield _Group(mask, components.mask(parts), others, specks)
 
 
 def _parts(components: Components, main: int, foreign: Mask) -> Mask:

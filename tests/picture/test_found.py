@@ -55,6 +55,19 @@ def test_digit_is_blurred_if_its_edges_are_wide_for_its_size(size: int, blur: fl
     assert first.candidates[0].blurred == blurred
 
 
+@pytest.mark.parametrize("spread", [2, 5, 12])
+@pytest.mark.parametrize("size", [200, 600])
+def test_noise_of_a_sensor_is_told_from_a_digit_in_it(size: int, spread: float) -> None:
+    noise = spread * np.random.default_rng(size).standard_normal((size, size))
+    with_digit, blank = (
+        (np.asarray(drawn((size, size), ink=ink, paper=240)) + noise).clip(0, 255).astype(np.float32)
+        for ink in (160, 240)
+    )
+    assert not next(next(find_hypotheses(with_digit)).attempts()).candidates[0].noise
+    attempts = [attempt for hypothesis in find_hypotheses(blank) for attempt in hypothesis.attempts()]
+    assert np.mean([shape.noise for attempt in attempts for shape in attempt.candidates]) > 0.6
+
+
 @pytest.mark.parametrize("faint", [150, 190])
 def test_digit_is_found_whole_though_one_stroke_is_much_fainter(faint: int, five: Pixels) -> None:
     picture = drawn(ink=30)
