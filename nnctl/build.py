@@ -1,4 +1,7 @@
-"""Turn a configuration into the objects it names."""
+"""Turn a configuration into the objects it names.
+
+What only training needs is imported where it is built: a prediction does not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nnctl.data.augment import Augmentation
 from nnctl.errors import ConfigError
 from nnctl.nn.activations import ACTIVATIONS
-from nnctl.nn.initializers import INITIALIZERS
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 from nnctl.nn.losses import LOSSES, Loss
 from nnctl.nn.network import Network
-from nnctl.nn.optimizers import OPTIMIZERS
-from nnctl.nn.schedules import SCHEDULES, Schedule, WarmUp
-from nnctl.nn.streams import Purpose, stream
-from nnctl.train import Trainer
 
 if TYPE_CHECKING:
     from nnctl.config.models import Config, Section
+    from nnctl.data.augment import Augmentation
+    from nnctl.nn.schedules import Schedule
+    from nnctl.train import Trainer
 
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
@@ -67,6 +67,11 @@ def trainer(config: Config, images: int) -> Trainer:
     Raises:
         ConfigError: parts of the configuration do not go together.
     """
+    from nnctl.nn.initializers import INITIALIZERS
+    from nnctl.nn.optimizers import OPTIMIZERS
+    from nnctl.nn.streams import Purpose, stream
+    from nnctl.train import Trainer
+
     if conflicts := [f"{path}: {what}" for path, what in config.conflicts()]:
         raise ConfigError(conflicts[0], "change one of the two", conflicts[1:])
     chosen = criterion(config.loss, config.network.output)
@@ -87,12 +92,16 @@ def trainer(config: Config, images: int) -> Trainer:
 
 def augmentation(config: Config) -> Augmentation | None:
     """How training images are distorted; None leaves them as they are."""
+    from nnctl.data.augment import Augmentation
+
     settings = _settings(config.data.augment)
     return Augmentation(**settings) if settings else None
 
 
 def schedule(config: Config, images: int) -> Schedule:
     """The learning rate by step, for a training set of so many images."""
+    from nnctl.nn.schedules import SCHEDULES, WarmUp
+
     steps_per_epoch = math.ceil(images / config.train.batch_size)
     lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": steps_per_epoch * config.train.epochs}
     kind = SCHEDULES[config.schedule.name]

@@ -18,10 +18,7 @@ from nnctl.nn.activations import ReLU
 from nnctl.nn.arrays import Array
 from nnctl.nn.layers import Flatten, Linear
 from nnctl.nn.network import Network
-from nnctl.nn.optimizers import SGD
-from nnctl.nn.schedules import OneCycle
 from nnctl.nn.streams import Purpose, new_seed, stream
-from nnctl.train import Trainer
 
 NO_DIGIT = 10
 """The output that stands for everything that is no digit."""
@@ -77,8 +74,11 @@ def train_judge(digits: Examples, seed: int) -> Judge:
         digits: N images of the digits 0 to 9, at least one.
         seed: of the run; the same seed and digits give the same judge.
     """
-    # tables of strokes, which a prediction does not wait for
+    # a prediction does not wait for what only training needs
     from nnctl.data import scrawls, synthetic
+    from nnctl.nn.optimizers import SGD
+    from nnctl.nn.schedules import OneCycle
+    from nnctl.train import Trainer
 
     rng = stream(seed, Purpose.JUDGE)
     digits = _some(digits, rng)

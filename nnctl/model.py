@@ -22,13 +22,12 @@ from nnctl.judge import Judge
 from nnctl.nn.arrays import Array
 from nnctl.nn.calibration import tempered
 from nnctl.nn.losses import Loss
-from nnctl.nn.metrics import Evaluation
 from nnctl.nn.network import Network
 from nnctl.reading import Reading
-from nnctl.train import evaluate
 
 if TYPE_CHECKING:
     from nnctl.config.models import DataConfig
+    from nnctl.nn.metrics import Evaluation
     from nnctl.picture.raster import Box
 
 
@@ -165,6 +164,8 @@ class Model:
 
     def evaluate(self, examples: Examples) -> Evaluation:
         """Let it predict every example; raises CheckpointError where its weights are too large to compute with."""
+        from nnctl.train import evaluate
+
         result = evaluate(self.network, examples, self.criterion)
         if not math.isfinite(result.loss):  # as it is wherever one of the outputs is not
             raise self._not_finite()

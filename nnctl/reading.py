@@ -17,6 +17,7 @@ from nnctl.errors import NoDigitError
 from nnctl.nn.arrays import Array
 from nnctl.picture.digit import BUSY, CLEAR, CROP, Attempt, Candidate, Hypothesis, blank, lines_alone, several
 from nnctl.picture.raster import Box
+from nnctl.picture.shapes import NEXT
 
 # A score is a logarithm of odds, so that 0 is undecided; the weights and limits were chosen on generated pictures.
 SURE = 4.0  # more certainty than that decides nothing between two shapes
@@ -106,6 +107,10 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
             first = max(found, key=lambda shape: shape.score)
             if best is None or first.score > best[0].score:
                 best = first, found
+            if best[0].score >= most - DOUBT * (hypothesis.doubt + NEXT):
+                break
+        if best is not None and best[0].score >= most:  # another ground takes time to be found
+            break
     if best is None:
         raise lines_alone() if lines else blank()
     return best

@@ -11,6 +11,7 @@ from nnctl.errors import ImageError
 from nnctl.nn.arrays import Array
 from nnctl.picture.digit import BLURRED, BUSY, CLEAR, Attempt, Candidate, Hypothesis
 from nnctl.picture.raster import Box
+from nnctl.picture.shapes import NEXT
 from nnctl.reading import (
     DOUBT,
     FAINT,
@@ -227,6 +228,20 @@ def test_find_tries_hypotheses_until_none_that_follows_can_do_better(missing: fl
     odds = SURE - missing * DOUBT - AGREED
     hypotheses = [hypothesis(min(doubt, 1), doubt) for doubt in range(5)]
     best, _ = find(hypotheses, *networks((3, odds), (5, -20)))
+    assert best.digit == 3
+    assert begun == [*range(tried)]
+
+
+@pytest.mark.parametrize(("missing", "tried"), [(0, 1), (0.9 * NEXT, 1), (1.1 * NEXT, 3)])
+def test_find_looks_for_shapes_until_none_that_follows_can_do_better(missing: float, tried: int) -> None:
+    begun = []
+
+    def attempts() -> Iterator[Attempt]:
+        for number, doubt in enumerate((0, NEXT, 1)):
+            begun.append(number)
+            yield Attempt((shape(number),), doubt)
+
+    best, _ = find([Hypothesis(0, attempts)], *networks((3, SURE - missing * DOUBT), (5, -20), (8, -20)))
     assert best.digit == 3
     assert begun == [*range(tried)]
 

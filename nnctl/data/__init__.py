@@ -2,19 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nnctl.data.augment import Augmentation
 from nnctl.data.examples import Examples
 
 if TYPE_CHECKING:
+    from nnctl.data.augment import Augmentation
     from nnctl.data.datasets import Dataset, load_dataset
 
 __all__ = ["Augmentation", "Dataset", "Examples", "load_dataset"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what loads datasets when it is asked for: predictions do without, and start sooner."""
-    if name in ("Dataset", "load_dataset"):
-        from nnctl.data import datasets
+    """Import what loads and distorts images when it is asked for: predictions do without, and start sooner."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nnctl.data import augment, datasets
 
-        return getattr(datasets, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(augment if name == "Augmentation" else datasets, name)

@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops
 
 from nnctl.errors import ImageError
 from nnctl.picture import digit, limits
 
 Grey = NDArray[np.float32]
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_BYTES = 50_000_000
 MAX_SIDE = 10_000  # pixels
 # To decode, in less than 200 MB of memory; a JPEG may hold more, because it can be decoded at a fraction of its size.
@@ -128,7 +129,7 @@ def _decoded(data: bytes) -> Decoded:
     limits.refuse_if_intricate(data)
     try:
         # Pillow warns about odd metadata; what it warns about huge pictures is refused below
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with warnings.catch_warnings(action="ignore"), _opened(data) as picture:
             size = picture.size  # before a JPEG is asked for less
             _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data), packed=limits.is_packed_bmp(data))
             picture.load()
@@ -136,13 +137,65 @@ def _decoded(data: bytes) -> Decoded:
             return _upright(_luminance(picture), size, orientation)
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            "not a PNG, JPEG, BMP, GIF or WebP picture, or cut short", "export it as PNG or JPEG and try again"
-        ) from error
     except Exception as error:  # a damaged file can make a decoder raise almost anything
         what = str(error) or type(error).__name__
         raise ImageError(f"the picture is damaged ({what})", "save or download it again") from error
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture, of which the header has been read. `Image.open` would import the plugins of all formats first."""
+    for signature, opened in OPENERS.items():
+        if re.match(signature, data, re.DOTALL):
+            try:
+                return opened(io.BytesIO(data))
+            except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` has it
+                raise _unknown() from error
+    raise _unknown()
+
+
+def _png(file: BinaryIO) -> Image.Image:
+    from PIL.PngImagePlugin import PngImageFile
+
+    return PngImageFile(file)
+
+
+def _jpeg(file: BinaryIO) -> Image.Image:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    return JpegImageFile(file)
+
+
+def _bmp(file: BinaryIO) -> Image.Image:
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    return BmpImageFile(file)
+
+
+def _gif(file: BinaryIO) -> Image.Image:
+    from PIL.GifImagePlugin import GifImageFile
+
+    return GifImageFile(file)
+
+
+def _webp(file: BinaryIO) -> Image.Image:
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return WebPImageFile(file)
+
+
+# by how a file begins
+OPENERS = {
+    rb"\x89PNG\r\n\x1a\n": _png,
+    rb"\xff\xd8\xff": _jpeg,
+    rb"BM": _bmp,
+    rb"GIF8[79]a": _gif,
+    rb"RIFF....WEBP": _webp,
+}
+
+
+def _unknown() -> ImageError:
+    what = "not a PNG, JPEG, BMP, GIF or WebP picture, or cut short"
+    return ImageError(what, "export it as PNG or JPEG and try again")
 
 
 def _refuse_if_huge(picture: Image.Image, *, held_whole: bool, packed: bool) -> None:

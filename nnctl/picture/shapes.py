@@ -33,6 +33,7 @@ NOISE = 2.5  # times the spread of the ground: the strongest ink is more
 # of the strongest ink: what is ink if all strokes are alike, and if some are faint; and how far-fetched each is.
 # The second hardly is: what it adds is more often a faint stroke than a shadow.
 LEVELS = {0.45: 0.0, 0.2: 0.1}
+NEXT = 0.1  # how far-fetched each is after the first that yields shapes, or more
 ROUNDS = 3  # in which what touches the border is put out of sight, so that something fainter may show
 MOST_SHAPES = 6  # of one round and level
 SMALLEST = 0.1  # of the largest shape's ink: others are specks

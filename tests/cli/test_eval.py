@@ -171,7 +171,7 @@ def test_fail_under_accepts_an_accuracy_as_high_as_asked_for(
         probs = np.eye(10, dtype=np.float32)[(labels + (np.arange(10_000) < errors)) % 10]
         return Evaluation(0.5, probs, labels)
 
-    monkeypatch.setattr("nnctl.model.evaluate", evaluated)
+    monkeypatch.setattr("nnctl.train.evaluation.evaluate", evaluated)
     left, out, err = cli("eval", own_run, "--fail-under", threshold, "--quiet")
     assert left == code, err
     assert f"{errors:,} of 10,000 wrong" in out
