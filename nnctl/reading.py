@@ -173,8 +173,10 @@ def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> NoDigitError:
     what = several(len(shapes))
     if not digits:
         return NoDigitError(what, CROP)
-    where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in digits)
-    those = "one of them looks like a digit" if len(digits) == 1 else f"{len(digits)} of them look like digits"
+    left_to_right = sorted(digits, key=lambda shape: shape.candidate.box[1])
+    where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in left_to_right)
+    count = "all" if len(digits) == len(shapes) else len(digits)
+    those = "one of them looks like a digit" if len(digits) == 1 else f"{count} of them look like digits"
     return NoDigitError(f"{what}; {those}: {where}", CROP)
 
 

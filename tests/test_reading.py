@@ -321,13 +321,14 @@ def test_check_overlooks_a_little_ink_beside_a_digit(judged: bool) -> None:
 
 def test_check_refuses_several_digits_and_says_what_and_where_they_are() -> None:
     shapes = [
-        found(0, 7, others=BESIDE, box=(0, 0, 20, 10)),
-        found(1, 3, others=BESIDE, box=(0, 90, 20, 101), score=-9, alone=UNCERTAIN),
+        found(0, 3, others=BESIDE, box=(0, 90, 20, 101)),
+        found(1, 7, others=BESIDE, box=(1, 0, 19, 10), score=-9, alone=UNCERTAIN),
         found(2, 1, others=BESIDE, score=-9),
     ]
-    digits = "2 of them look like digits: 7 at (5, 10), 3 at (95, 10)"
+    digits = "2 of them look like digits: 7 at (5, 10), 3 at (95, 10)"  # from left to right
     message = f"the picture holds 3 separate shapes, not one digit; {digits}"
     assert refusal(shapes[0], shapes, judged=True) == message
+    assert "; all of them look like digits: 7 at (5, 10), 3 at" in refusal(shapes[0], shapes[:2], judged=True)
 
 
 def test_check_refuses_several_shapes_none_of_which_is_a_digit() -> None:
