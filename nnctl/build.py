@@ -15,14 +15,17 @@ from numpy.typing import DTypeLike
 
 from nnctl.errors import ConfigError
 from nnctl.nn.activations import ACTIVATIONS
+from nnctl.nn.initializers import INITIALIZERS
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 from nnctl.nn.losses import LOSSES, Loss
 from nnctl.nn.network import Network
+from nnctl.nn.optimizers import OPTIMIZERS
+from nnctl.nn.schedules import SCHEDULES, Schedule, WarmUp
+from nnctl.nn.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from nnctl.config.models import Config, Section
     from nnctl.data.augment import Augmentation
-    from nnctl.nn.schedules import Schedule
     from nnctl.train import Trainer
 
 IMAGE_SHAPE = (28, 28)
@@ -67,9 +70,6 @@ def trainer(config: Config, images: int) -> Trainer:
     Raises:
         ConfigError: parts of the configuration do not go together.
     """
-    from nnctl.nn.initializers import INITIALIZERS
-    from nnctl.nn.optimizers import OPTIMIZERS
-    from nnctl.nn.streams import Purpose, stream
     from nnctl.train import Trainer
 
     if conflicts := [f"{path}: {what}" for path, what in config.conflicts()]:
@@ -100,8 +100,6 @@ def augmentation(config: Config) -> Augmentation | None:
 
 def schedule(config: Config, images: int) -> Schedule:
     """The learning rate by step, for a training set of so many images."""
-    from nnctl.nn.schedules import SCHEDULES, WarmUp
-
     steps_per_epoch = math.ceil(images / config.train.batch_size)
     lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": steps_per_epoch * config.train.epochs}
     kind = SCHEDULES[config.schedule.name]

@@ -18,6 +18,8 @@ from nnctl.nn.activations import ReLU
 from nnctl.nn.arrays import Array
 from nnctl.nn.layers import Flatten, Linear
 from nnctl.nn.network import Network
+from nnctl.nn.optimizers import SGD
+from nnctl.nn.schedules import OneCycle
 from nnctl.nn.streams import Purpose, new_seed, stream
 
 NO_DIGIT = 10
@@ -76,8 +78,6 @@ def train_judge(digits: Examples, seed: int) -> Judge:
     """
     # a prediction does not wait for what only training needs
     from nnctl.data import scrawls, synthetic
-    from nnctl.nn.optimizers import SGD
-    from nnctl.nn.schedules import OneCycle
     from nnctl.train import Trainer
 
     rng = stream(seed, Purpose.JUDGE)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import nnctl
 from nnctl.cli.main import COMMANDS
+from tests.support.pictures import encoded
 
 FOLDER = Path(nnctl.__file__).parent
 
@@ -284,3 +286,18 @@ def test_help_loads_no_heavy_library(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
     assert loaded == []
+
+
+def test_prediction_loads_nothing_that_only_training_or_other_pictures_need() -> None:
+    lines = [
+        "import sys",
+        "from nnctl.model import Model",
+        "from nnctl.picture import decode",
+        "decode.read_grey(sys.stdin.buffer.read(), 'picture')",
+        "print(*sorted(sys.modules))",
+    ]
+    picture = encoded(Image.new("L", (50, 50), 255))
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], input=picture, capture_output=True, check=True)
+    loaded = set(done.stdout.decode().split())
+    assert "PIL.PngImagePlugin" in loaded
+    assert loaded.isdisjoint({"PIL.GifImagePlugin", "PIL.JpegImagePlugin", "nnctl.train.trainer", "nnctl.data.augment"})

@@ -4,17 +4,24 @@ from typing import TYPE_CHECKING, Any
 
 from nnctl.data.examples import Examples
 
+__all__ = ["Augmentation", "Dataset", "Examples", "load_dataset"]
+
 if TYPE_CHECKING:
     from nnctl.data.augment import Augmentation
     from nnctl.data.datasets import Dataset, load_dataset
+else:
 
-__all__ = ["Augmentation", "Dataset", "Examples", "load_dataset"]
+    def __getattr__(name: str) -> Any:
+        """Import what loads and distorts images when it is asked for: predictions do without, and start sooner."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "Augmentation":
+            from nnctl.data.augment import Augmentation
 
+            return Augmentation
+        from nnctl.data import datasets
 
-def __getattr__(name: str) -> Any:
-    """Import what loads and distorts images when it is asked for: predictions do without, and start sooner."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nnctl.data import augment, datasets
+        return getattr(datasets, name)
 
-    return getattr(augment if name == "Augmentation" else datasets, name)
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

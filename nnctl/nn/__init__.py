@@ -17,19 +17,15 @@ The letters and names that every module here uses:
     dname           the gradient of the loss with respect to name: dx, dy, dweight, dlogits, ...
 """
 
-from typing import TYPE_CHECKING, Any
-
 from nnctl.nn.activations import Identity, ReLU, Sigmoid, Softmax, Tanh
 from nnctl.nn.initializers import Initializer, he, normal, xavier
 from nnctl.nn.layers import Dropout, Flatten, Layer, Linear
 from nnctl.nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from nnctl.nn.metrics import Evaluation
 from nnctl.nn.network import Network
+from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from nnctl.nn.schedules import Constant, Cosine, OneCycle, Schedule, StepDecay, WarmUp
 from nnctl.nn.workspace import Workspace
-
-if TYPE_CHECKING:
-    from nnctl.nn.metrics import Evaluation
-    from nnctl.nn.optimizers import SGD, Adam, AdamW, Optimizer
-    from nnctl.nn.schedules import Constant, Cosine, OneCycle, Schedule, StepDecay, WarmUp
 
 __all__ = [
     "SGD",
@@ -63,12 +59,3 @@ __all__ = [
     "normal",
     "xavier",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import what only training needs when it is asked for: predictions do without, and start sooner."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nnctl.nn import metrics, optimizers, schedules
-
-    return next(getattr(module, name) for module in (optimizers, schedules, metrics) if hasattr(module, name))
