@@ -26,7 +26,8 @@ OTHERS = 4.0  # the same for other shapes with as much ink
 MOST_OTHERS = 3.0  # more are no worse
 GRAIN = 10.0  # the same for a ground that varies as much as ink does, less what BUSY allows
 FAINT = 1.0  # the same for what may be no ink
-NOISE = 3.0  # the same for what looks like noise, which is two of 1,000 digits and two of three blank sheets
+NOISE = 3.0  # the same for what looks like noise
+RIM = 6.0  # the same for the edge of something broader
 PALE, SHADE = 3.0, 0.2  # the same for what has less contrast than this share of something found with it or before it
 NO_DIGIT = -3.5  # below: 4 of 1,000 digits, and seven of ten pictures of something else
 UNCERTAIN = -1.5  # below: 12 of 1,000 digits, and nine of ten pictures of something else
@@ -42,7 +43,7 @@ class Found:
     Attributes:
         candidate: as it was found.
         probabilities: (C,) what the network makes of it.
-        alone: how much speaks for a digit if no other shape is looked at.
+        alone: how much speaks for a digit, its own paleness, noise and edges counted, if no other shape is looked at.
         score: the same, other shapes and the doubt of its attempt counted.
     """
 
@@ -109,7 +110,7 @@ def find(hypotheses: Iterable[Hypothesis], predict: Predict, judge: Predict | No
                 best = first, found
             if best[0].score >= most - DOUBT * (hypothesis.doubt + NEXT):
                 break
-        if best is not None and best[0].score >= most:  # another ground takes time to be found
+        if best is not None and best[0].score >= most:  # before the next ground is looked for, which takes time
             break
     if best is None:
         raise lines_alone() if lines else blank()
@@ -130,7 +131,8 @@ def _scored(attempt: Attempt, predict: Predict, judge: Predict | None, pale: flo
         alone = np.minimum(np.log(1 / no_digit - 1), SURE) + np.log(agreement + 1e-3)
     found = []
     for candidate, of_digits, speaks in zip(attempt.candidates, probs, alone.tolist(), strict=True):
-        against = GRAIN * max(candidate.grain - BUSY, 0) + FAINT * _is_faint(candidate) + NOISE * candidate.noise
+        against = GRAIN * max(candidate.grain - BUSY, 0) + FAINT * _is_faint(candidate)
+        against += NOISE * candidate.noise + RIM * candidate.rim
         others = OTHERS * min(candidate.others, MOST_OTHERS) + PALE * (candidate.contrast < pale)
         by_itself = speaks - against
         found.append(Found(candidate, of_digits, by_itself, by_itself - others - DOUBT * attempt.doubt))
@@ -140,6 +142,11 @@ def _scored(attempt: Attempt, predict: Predict, judge: Predict | None, pale: flo
 def _is_faint(candidate: Candidate) -> bool:
     """Whether it may be no ink at all."""
     return candidate.faint or candidate.contrast < TRACE
+
+
+def _is_noise(candidate: Candidate) -> bool:
+    """Whether it is noise alone, and not the soft edge of something blurred."""
+    return candidate.noise and not candidate.blurred
 
 
 def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
@@ -152,11 +159,11 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
 
     Raises:
         NoDigitError: it is none, or too blurred to tell, or there are several.
-        ImageError: it is hardly to be seen.
+        ImageError: it is hardly to be seen, or looks like noise.
     """
     refused = found.score < NO_DIGIT if judged else found.candidate.faint or found.candidate.shapeless
     digits = [shape for shape in shapes if shape.alone >= UNCERTAIN] if judged else []
-    if refused and not digits and (_is_faint(found.candidate) or found.candidate.noise):
+    if refused and not digits and (_is_faint(found.candidate) or _is_noise(found.candidate)):
         raise blank()
     if found.candidate.others > CLEAR:
         if len(digits) == 1 and digits[0] is found:
@@ -172,11 +179,13 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
 def _several(shapes: Sequence[Found], digits: Sequence[Found]) -> NoDigitError:
     what = several(len(shapes))
     if not digits:
-        return NoDigitError(what, CROP)
+        return NoDigitError(f"{what}; the largest lies at {_middle(shapes[0].candidate)}", CROP)
     left_to_right = sorted(digits, key=lambda shape: shape.candidate.box[1])
     where = ", ".join(f"{shape.digit} at {_middle(shape.candidate)}" for shape in left_to_right)
-    count = "all" if len(digits) == len(shapes) else len(digits)
-    those = "one of them looks like a digit" if len(digits) == 1 else f"{count} of them look like digits"
+    if len(digits) == 1:
+        those = "one of them looks like a digit"
+    else:
+        those = "both look like digits" if len(shapes) == 2 else f"{len(digits)} of them look like digits"
     return NoDigitError(f"{what}; {those}: {where}", CROP)
 
 

@@ -405,7 +405,7 @@ def test_model_read_refuses_several_digits_unless_it_is_forced(thinks: float | N
     model = reader(thinks=thinks)
     with pytest.raises(ImageError, match=r"^picture: the picture holds 2 separate shapes, not one digit") as caught:
         model.read(two_digits())
-    assert ("all of them look like digits" in caught.value.message) == (thinks == ACCEPTS)
+    assert ("both look like digits" in caught.value.message) == (thinks == ACCEPTS)
     forced = model.read(two_digits(), force=True)
     assert forced.box[3] < 280 or forced.box[1] > 280  # one of the two
 

@@ -90,7 +90,7 @@ def test_photographs_of_1000_digits_are_read_right_in_97_percent(model: Model, h
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scene", BLANKS)
+@pytest.mark.parametrize("scene", BLANKS, ids=lambda scene: scene.__name__)
 def test_a_blank_sheet_of_any_kind_is_called_blank_or_warned_about(model: Model, scene: Scene) -> None:
     said, silent = [], 0
     for n in range(20):

@@ -21,6 +21,7 @@ from nnctl.reading import (
     NOISE,
     OTHERS,
     PALE,
+    RIM,
     SHADE,
     SURE,
     TRACE,
@@ -44,6 +45,7 @@ def shape(
     contrast: float = 1,
     grain: float = 0,
     noise: bool = False,
+    rim: bool = False,
     softness: float = 0,
     box: Box = (0, 0, 10, 10),
     ink: tuple[slice, slice] = BAR,
@@ -52,7 +54,7 @@ def shape(
     pixels = np.zeros((28, 28), np.uint8)
     pixels[ink] = 255
     pixels[0, 0] = name
-    return Candidate(pixels, box, contrast, grain, others, noise, softness)
+    return Candidate(pixels, box, contrast, grain, others, noise, rim, softness)
 
 
 def attempt(*shapes: Candidate, doubt: int = 0) -> Hypothesis:
@@ -130,6 +132,7 @@ def test_find_lets_no_certainty_decide_that_is_greater_than_enough() -> None:
         ({"contrast": TRACE - 0.01}, 0, FAINT, 0),
         ({"grain": BUSY - 0.01, "contrast": TRACE}, 0, FAINT, 0),  # no more than the grain of the paper
         ({"noise": True}, 0, NOISE, 0),
+        ({"rim": True}, 0, RIM, 0),
         ({"noise": True, "contrast": TRACE - 0.01}, 1, NOISE + FAINT, DOUBT),
     ],
     ids=str,
@@ -246,6 +249,15 @@ def test_find_looks_for_shapes_until_none_that_follows_can_do_better(missing: fl
     assert begun == [*range(tried)]
 
 
+def test_find_looks_for_no_other_ground_once_it_is_sure() -> None:
+    def hypotheses() -> Iterator[Hypothesis]:
+        yield attempt(shape(0))
+        raise AssertionError("another one was looked for")
+
+    best, _ = find(hypotheses(), *networks((3, SURE + 1)))
+    assert best.digit == 3
+
+
 @pytest.mark.parametrize(("probability", "tried"), [(0.9, 1), (math.exp(-1.1 * DOUBT), 2)])
 def test_find_without_a_judge_tries_few_hypotheses_too(probability: float, tried: int) -> None:
     hypotheses = (attempt(shape(0), doubt=doubt) for doubt in range(5))
@@ -290,8 +302,10 @@ def test_check_calls_a_page_blank_where_only_a_trace_of_something_is_found() -> 
     trace = found(score=NO_DIGIT - 1, contrast=0.01)
     assert refusal(trace, [trace], judged=True) == "the page is blank"
     assert refusal(trace, [trace], judged=False) == "the page is blank"
-    noise = found(score=NO_DIGIT - 1, noise=True)
+    noise = found(score=NO_DIGIT - 1, noise=True, contrast=0.3)
     assert refusal(noise, [noise], judged=True) == "the page is blank"
+    blurred = found(score=NO_DIGIT - 1, noise=True, contrast=0.3, softness=BLURRED + 0.01)
+    assert "too blurred" in refusal(blurred, [blurred], judged=True)
     several = [found(number, score=NO_DIGIT - 1, contrast=0.01, others=9) for number in range(3)]
     assert refusal(several[0], several, judged=True) == "the page is blank"
     digit = found(3, alone=SURE, score=NO_DIGIT - 2, others=9)
@@ -328,12 +342,15 @@ def test_check_refuses_several_digits_and_says_what_and_where_they_are() -> None
     digits = "2 of them look like digits: 7 at (5, 10), 3 at (95, 10)"  # from left to right
     message = f"the picture holds 3 separate shapes, not one digit; {digits}"
     assert refusal(shapes[0], shapes, judged=True) == message
-    assert "; all of them look like digits: 7 at (5, 10), 3 at" in refusal(shapes[0], shapes[:2], judged=True)
+    assert "; both look like digits: 7 at (5, 10), 3 at" in refusal(shapes[0], shapes[:2], judged=True)
 
 
 def test_check_refuses_several_shapes_none_of_which_is_a_digit() -> None:
     shapes = [found(number, others=BESIDE, score=-9) for number in range(2)]
-    assert refusal(shapes[0], shapes, judged=True) == "the picture holds 2 separate shapes, not one digit"
+    assert (
+        refusal(shapes[0], shapes, judged=True)
+        == "the picture holds 2 separate shapes, not one digit; the largest lies at (5, 5)"
+    )
 
 
 def test_check_warns_of_shapes_beside_the_only_digit() -> None:
@@ -346,7 +363,7 @@ def test_check_warns_of_shapes_beside_the_only_digit() -> None:
 @pytest.mark.parametrize(("count", "named"), [(1, 2), (2, 2), (5, 5)])  # what is no shape may lie beside one, too
 def test_check_without_a_judge_refuses_several_shapes(count: int, named: int) -> None:
     shapes = [found(number, others=BESIDE) for number in range(count)]
-    message = f"the picture holds {named} separate shapes, not one digit"
+    message = f"the picture holds {named} separate shapes, not one digit; the largest lies at (5, 5)"
     assert refusal(shapes[0], shapes, judged=False) == message
 
 

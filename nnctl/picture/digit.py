@@ -17,12 +17,14 @@ from nnctl.picture.raster import (
     Box,
     Grey,
     bounds,
+    dilate,
+    median,
     part,
     pen_width,
     scaled,
 )
 from nnctl.picture.sample import as_sample, framed
-from nnctl.picture.shapes import Shape, find_shapes
+from nnctl.picture.shapes import Shape, around, find_shapes
 
 LARGEST = 1280  # pixels a side of a picture: more show no more
 VIEW = 240  # pixels a side in which shapes are looked for
@@ -34,6 +36,8 @@ CLEAR_OF_GRAIN = 6  # times the grain of the paper: ink has more contrast
 BUSY = 0.06  # grain that no sheet of paper has
 FLAT = 2.5  # times as wide as high: no digit
 BLURRED = 0.13  # of a digit's longer side: an edge as wide as that joins strokes, or hides them
+NEAR, FAR = 2, 5  # pixels of a view: what lies around a shape, beyond its blurred edge
+RIM = 0.15  # of that: if more is as dark as the shape, it is the edge of something broader
 PATCH = 0.4  # of a digit's longer side: no pen is so broad
 
 CROP = "crop it to one handwritten digit"
@@ -51,6 +55,7 @@ class Candidate:
         grain: how much the ground's own tone varies, in the same measure.
         others: the ink of other shapes as dark, as a multiple of its own.
         noise: whether it is what noise looks like.
+        rim: whether it is but the edge of something broader that is as dark, such as a blot or a shadow.
         softness: how wide its sharpest edges are, as a share of its longer side.
     """
 
@@ -60,6 +65,7 @@ class Candidate:
     grain: float
     others: float
     noise: bool
+    rim: bool
     softness: float
 
     @property
@@ -99,7 +105,7 @@ class Hypothesis:
     """What may be the ground in a picture.
 
     Attributes:
-        doubt: how far-fetched it is, from 0; none of its attempts is less so.
+        doubt: how far-fetched it is, from 0; its first attempt is as much so or more, each other by NEXT or more.
         attempts: looks for shapes on that ground, attempt after attempt.
     """
 
@@ -166,7 +172,9 @@ def find_hypotheses(grey: Grey, size: tuple[int, int] | None = None) -> Iterator
     """
     sample = as_sample(grey)
     if sample is not None:
-        whole = Candidate(sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, noise=False, softness=0)
+        whole = Candidate(
+            sample, (0, 0, *grey.shape), contrast=1, grain=0, others=0, noise=False, rim=False, softness=0
+        )
         yield Hypothesis(0, lambda: iter([Attempt((whole,), 0)]))
         return
     height, width = size or grey.shape
@@ -207,7 +215,7 @@ class _View:
         top, left, bottom, right = shape.box
         box = self._place(0, top), self._place(1, left), self._place(0, bottom), self._place(1, right)
         closer = self._closer(shape, ground)
-        seen = shape.contrast, shape.grain, shape.others, shape.noise
+        seen = shape.contrast, shape.grain, shape.others, shape.noise, _is_rim(shape, self._view, ground)
         return Candidate(framed(closer.strokes), box, *seen, closer.softness)
 
     def _place(self, axis: int, position: int) -> int:
@@ -226,6 +234,14 @@ class _View:
         if not around.size:
             return shape
         return next((shapes[0] for _, shapes in find_shapes(ground.ink(scaled(around, VIEW))) if shapes), shape)
+
+
+def _is_rim(shape: Shape, view: Grey, ground: Ground) -> bool:
+    """Whether much of what lies around a shape is as dark as the shape; around a stroke, the ground is brighter."""
+    near = around(shape.pixels, FAR + 1)
+    strokes, grey = shape.pixels[near], view[near] if ground.dark else 255 - view[near]
+    beside = dilate(strokes, FAR) & ~dilate(strokes, NEAR)
+    return bool((grey[beside] <= median(grey[strokes])).sum() > RIM * beside.sum())
 
 
 def _same(one: Shape, other: Shape) -> bool:

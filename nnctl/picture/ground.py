@@ -36,6 +36,7 @@ NARROW = 0.05  # the same of a usual pen: shadows and things wider than that bel
 DARKEST_SHADOW = 0.5  # of the light on the paper
 SHEET_VIEW = 80  # pixels a side in which sheets are looked for
 SMALLEST_SHEET = 0.2  # of that side
+SOFTEST_EDGE = 4  # pixels of that view: what fades more slowly is a blurred spot
 MOST_SHEETS = 2  # within each other
 
 Corner = tuple[int, int]  # row, column
@@ -147,9 +148,9 @@ def _bright_sheet(grey: Grey) -> tuple[Grey, Corner] | None:
     table, (paper,) = median(border(small)), ranked(small, -small.size // 20)
     tone = (small - table) / max(paper - table, 1)
     # towards the corners of a photograph light fades; at the edge of a sheet it breaks off
-    fading = (np.abs(tone - 0.5) < 0.2).mean()
+    fading = np.abs(tone - 0.5) < 0.2
     stands_out = table < 0.75 * paper and paper > 0.5 * small.max()
-    if not stands_out or fading > 0.2 or (border(tone) > 0.5).mean() > 0.05:
+    if not stands_out or fading.mean() > 0.2 or (border(tone) > 0.5).mean() > 0.05:
         return None
     bright = connected_components(tone > 0.5, small)
     sheet = bright.labels == bright.area.argmax() + 1
@@ -157,7 +158,13 @@ def _bright_sheet(grey: Grey) -> tuple[Grey, Corner] | None:
     height, width = smallest_rectangle(sheet)
     # a digit does not fill a rectangle; a drawn frame does, but encloses nearly everything
     solid = sheet.sum() > 0.5 * height * width and filled.sum() > 0.8 * height * width
-    if not solid or height * width > 0.9 * small.size or min(height, width) < SMALLEST_SHEET * max(small.shape):
+    blurred = fading.sum() > SOFTEST_EDGE * 2 * (height + width)
+    if (
+        not solid
+        or blurred
+        or height * width > 0.9 * small.size
+        or min(height, width) < SMALLEST_SHEET * max(small.shape)
+    ):
         return None
     inside = ~dilate(~filled, 1)
     if not inside.any():

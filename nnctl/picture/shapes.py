@@ -33,17 +33,21 @@ NOISE = 2.5  # times the spread of the ground: the strongest ink is more
 # of the strongest ink: what is ink if all strokes are alike, and if some are faint; and how far-fetched each is.
 # The second hardly is: what it adds is more often a faint stroke than a shadow.
 LEVELS = {0.45: 0.0, 0.2: 0.1}
-NEXT = 0.1  # how far-fetched each is after the first that yields shapes, or more
+NEXT = sorted(LEVELS.values())[1]
+"""How far-fetched each possibility is after the first, at least."""
 ROUNDS = 3  # in which what touches the border is put out of sight, so that something fainter may show
 MOST_SHAPES = 6  # of one round and level
 SMALLEST = 0.1  # of the largest shape's ink: others are specks
 LIKE = 0.6  # of a shape's ink for each pixel: another's that has as much is no shadow or print of its own
-CLEAR_OF_NOISE = 5  # times the grain of the ground: ink has more contrast
-SPECKLED = 0.05  # of a shape's ink: paper and boards have fewer specks beside writing
+NOISE_CONTRAST = 0.4  # the noise of a sensor, paper and smears on a board have less
+NOISE_GRAIN = 5  # times the grain of the ground: ink has more contrast
+NOISE_SPECKS = 0.05  # of a shape's ink: paper and boards have fewer specks beside writing
 LEAST_AREA = 12  # pixels
 EDGE = 4  # pixels around a shape that may belong to its edge
 STEEPEST = 50  # of so many pixels one lies on a sharpest edge
 FULL = 0.8  # of a row, a column or a side: there is a line along it
+STRAIGHT = 0.1  # of its length: a line that crosses the whole picture is no wider
+CROPPED = 0.75  # of a 1's height: the width of a picture that is cropped to it is less
 LEFT_OVER = 0.2  # of a shape that is not on such a line: the rest is printed lines alone
 BESIDE = 0.35  # of the view: what lies along a border and reaches no farther inwards is the edge of something
 
@@ -77,8 +81,9 @@ class Shape:
 
     @property
     def noise(self) -> bool:
-        """Whether it is what noise looks like: hardly more than the ground's own tone varies, or among many specks."""
-        return self.contrast < CLEAR_OF_NOISE * self.grain or self.specks > SPECKLED
+        """Whether it is what noise looks like: pale, and hardly more than the ground's grain, or among many specks."""
+        is_noise = self.contrast < NOISE_GRAIN * self.grain or self.specks > NOISE_SPECKS
+        return is_noise and self.contrast < NOISE_CONTRAST
 
     @classmethod
     def of(cls, ink: Grey, mask: Mask, noise: float, others: float, specks: float) -> Shape:
@@ -137,28 +142,28 @@ def _softness(ink: Grey, box: Box, level: float) -> float:
 def _strokes(ink: Grey, mask: Mask) -> Grey:
     """Scale ink so that strokes are 1 whether dark or faint, and their edges are where ink is half as strong."""
     reach = max(2, round(0.6 * pen_width(mask)))
-    around = _around(mask, 2 * reach + 2)  # as far as a stroke has effect
-    near, there = ink[around], mask[around]
+    where = around(mask, 2 * reach + 2)  # as far as a stroke has effect
+    near, there = ink[where], mask[where]
     beside = 0.9 * box_blur(grey_dilation(np.where(there, near, 0), reach), reach)
     level = np.maximum(beside, 0.2 * median(near[there]))
     strokes = np.zeros_like(ink)
-    strokes[around] = np.where(dilate(there, 2), (2 * near / level - 0.5).clip(0, 1), 0)
+    strokes[where] = np.where(dilate(there, 2), (2 * near / level - 0.5).clip(0, 1), 0)
     return strokes
 
 
-def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
+def around(mask: Mask, margin: int) -> tuple[slice, slice]:
     """The rows and columns of a mask's bounding box, and so many more to each side."""
     top, left, bottom, right = bounds(mask)
     return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
 class _Group(NamedTuple):
-    """Components that form a shape: their pixels without marks and with them, and the ink of others like them."""
+    """Components that form a shape."""
 
-    mask: Mask
-    marked: Mask
-    others: float
-    specks: float
+    mask: Mask  # its pixels without marks that do not belong to it, such as an underline
+    marked: Mask  # with them
+    others: float  # the ink of other shapes as dark, as a multiple of its own
+    specks: float  # the same of what is too small for a shape
 
 
 def _grouped(components: Components, foreign: Mask) -> Iterator[_Group]:
@@ -238,8 +243,10 @@ def _rules(components: Components) -> Mask:
     height, width = components.labels.shape
     across = (components.left == 0) & (components.right == width)
     down = (components.top == 0) & (components.bottom == height)
-    rules = np.zeros(len(components.mass), bool)
-    for n in np.flatnonzero(across | down):
+    # a digit's stroke, too, may reach from border to border, but then the picture was cropped to it on all sides
+    rules: Mask = down & (components.width < STRAIGHT * height) & (width > CROPPED * height)
+    rules |= across & (components.height < STRAIGHT * width) & (height > CROPPED * width)
+    for n in np.flatnonzero((across | down) & ~rules):
         mask = components.labels == n + 1
         lines = np.maximum(mask.mean(axis=1, keepdims=True), mask.mean(axis=0, keepdims=True)) > FULL
         beside = (components.height[n] if across[n] else components.width[n]) < BESIDE * max(height, width)

@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from nnctl.errors import ImageError
 from nnctl.picture.decode import read_digit
-from nnctl.picture.digit import find_hypotheses
+from nnctl.picture.digit import Candidate, find_hypotheses
+from nnctl.picture.ground import sheets
 from tests.picture.test_digit import drawn, likeness
 from tests.support.pictures import encoded
 
@@ -66,6 +68,62 @@ def test_noise_of_a_sensor_is_told_from_a_digit_in_it(size: int, spread: float) 
     assert not next(next(find_hypotheses(with_digit)).attempts()).candidates[0].noise
     attempts = [attempt for hypothesis in find_hypotheses(blank) for attempt in hypothesis.attempts()]
     assert np.mean([shape.noise for attempt in attempts for shape in attempt.candidates]) > 0.6
+
+
+def first(picture: Image.Image) -> Candidate:
+    """The first shape that is found in a picture."""
+    return next(next(find_hypotheses(np.asarray(picture, np.float32))).attempts()).candidates[0]
+
+
+@pytest.mark.parametrize(
+    ("ink", "specks", "is_noise"), [(215, 0, False), (215, 3, False), (215, 60, True), (40, 60, False)]
+)
+def test_pale_digit_among_many_specks_is_noise(ink: int, specks: int, is_noise: bool) -> None:
+    picture = drawn((300, 300), ink=ink, paper=240)
+    rng = np.random.default_rng(0)
+    for x, y in rng.integers(10, 290, (specks, 2)).tolist():
+        ImageDraw.Draw(picture).rectangle((x, y, x + 3, y + 3), fill=ink)
+    assert first(picture).noise == is_noise
+
+
+def spot(blur: float) -> Image.Image:
+    """A blot on paper that is not quite white."""
+    picture = Image.new("L", (640, 480), 240)
+    ImageDraw.Draw(picture).ellipse((280, 200, 360, 280), fill=0)
+    return picture.filter(ImageFilter.GaussianBlur(blur))
+
+
+def edge(lean: int) -> Image.Image:
+    """The edge of a shadow over half a sheet, upright or aslant."""
+    picture = Image.new("L", (640, 480), 240)
+    ImageDraw.Draw(picture).polygon([(0, 0), (320 - lean, 0), (320 + lean, 480), (0, 480)], fill=190)
+    return picture.filter(ImageFilter.GaussianBlur(2))
+
+
+@pytest.mark.parametrize("picture", [spot(0), edge(70)], ids=["blot", "shadow"])
+def test_edge_of_something_broad_is_told_from_a_stroke(picture: Image.Image) -> None:
+    hypotheses = find_hypotheses(np.asarray(picture, np.float32))
+    found = [shape for hypothesis in hypotheses for attempt in hypothesis.attempts() for shape in attempt.candidates]
+    assert found
+    assert all(shape.rim or shape.shapeless for shape in found)
+    assert not first(drawn(ink=0, paper=240)).rim
+
+
+@pytest.mark.parametrize("lean", [2, 12])
+def test_crease_across_the_whole_page_is_a_line(lean: int) -> None:
+    picture = Image.new("L", (640, 480), 240)
+    ImageDraw.Draw(picture).line((320 - lean, -5, 320 + lean, 485), fill=212, width=3)
+    with pytest.raises(ImageError, match="lines or edges"):
+        read(picture)
+    cropped = picture.crop((250, 0, 390, 480)).point(lambda level: level - 150 * (level < 230))
+    assert read(cropped).any()  # a 1, if the picture is no wider than that
+
+
+def test_blurred_spot_is_no_sheet_of_paper() -> None:
+    square = Image.new("L", (400, 400), 250)
+    ImageDraw.Draw(square).rectangle((120, 120, 280, 280), fill=20)
+    assert len(sheets(np.asarray(square, np.float32))) == 2
+    assert len(sheets(np.asarray(square.filter(ImageFilter.GaussianBlur(30)), np.float32))) == 1
 
 
 @pytest.mark.parametrize("faint", [150, 190])

@@ -34,6 +34,13 @@ def photo(ink: Ink, rng: Rng) -> bytes:
     return _phone(_on_paper(share, rng), rng)
 
 
+def shadow(ink: Ink, rng: Rng) -> bytes:
+    """The same under the shadow of a hand or of the phone."""
+    height, width = frame(rng, 240, 600)
+    share = written(ink, (height, width), rng, fill=(0.3, 0.85), pen=(0.03, 0.12), uneven=rng.uniform(0, 0.3))
+    return _phone(_on_paper(share, rng) * cameras.shadows(height, width, rng.uniform(0.15, 0.45), rng), rng)
+
+
 def dim(ink: Ink, rng: Rng) -> bytes:
     """Smooth paper from straight above in poor light: the sensor's noise is nearly all that is to be seen of it."""
     height, width = frame(rng, 300, 1200)
@@ -43,13 +50,6 @@ def dim(ink: Ink, rng: Rng) -> bytes:
     grain = rng.standard_normal((height, width, int(one_of(rng, 1, 3))), np.float32)
     noisy = picture_of(picture * rng.uniform(0.7, 1) + np.float32(rng.uniform(2, 14)) * grain)
     return encoded(noisy, "JPEG", quality=_quality(rng)) if rng.random() < 0.7 else encoded(noisy, "PNG")
-
-
-def shadow(ink: Ink, rng: Rng) -> bytes:
-    """The same under the shadow of a hand or of the phone."""
-    height, width = frame(rng, 240, 600)
-    share = written(ink, (height, width), rng, fill=(0.3, 0.85), pen=(0.03, 0.12), uneven=rng.uniform(0, 0.3))
-    return _phone(_on_paper(share, rng) * cameras.shadows(height, width, rng.uniform(0.15, 0.45), rng), rng)
 
 
 def ruled(ink: Ink, rng: Rng) -> bytes:

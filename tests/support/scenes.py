@@ -34,7 +34,7 @@ KINDS: dict[str, Scene] = {
 }
 NO_DIGITS = [*SIGNS, "scribble", "several", "page", "blank", *THINGS]
 BLANKS = [papers.photo, papers.dim, papers.shadow, papers.ruled, papers.scan, screens.canvas, papers.board]
-"""Scenes in which a blank sheet has something to show."""
+"""Scenes in which a blank sheet has something to show; one of them is no kind of its own."""
 
 
 class Example(NamedTuple):
