@@ -151,7 +151,7 @@ def load(path: Path) -> Checkpoint:
         # a reason may quote a file that was made to fill the screen
         raise CheckpointError(f"{path}: {reason!s:.200}", "use another checkpoint, or train again") from reason
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file", "train a network first") from error
+        raise CheckpointError(f"{path}: no such file", "name a run directory or a checkpoint file") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}", "check the path") from error
 
