@@ -122,19 +122,19 @@ def _scored(attempt: Attempt, predict: Predict, judge: Predict | None, pale: flo
     images = np.stack([candidate.pixels for candidate in attempt.candidates]) / np.float32(255)
     probs = predict(images)
     if judge is None:
-        alone = np.log(np.maximum(probs.max(axis=1), 1e-6))
+        odds = np.log(np.maximum(probs.max(axis=1), 1e-6))
     else:
         judged = judge(images).astype(np.float64)
         no_digit = judged[:, -1].clip(1e-6, 1 - 1e-6)
         # that both mean the same digit, if it is one
         agreement = (probs * judged[:, :-1]).sum(axis=1) / (1 - no_digit)
-        alone = np.minimum(np.log(1 / no_digit - 1), SURE) + np.log(agreement + 1e-3)
+        odds = np.minimum(np.log(1 / no_digit - 1), SURE) + np.log(agreement + 1e-3)
     found = []
-    for candidate, of_digits, speaks in zip(attempt.candidates, probs, alone.tolist(), strict=True):
+    for candidate, of_digits, one in zip(attempt.candidates, probs, odds.tolist(), strict=True):
         against = GRAIN * max(candidate.grain - BUSY, 0) + FAINT * _is_faint(candidate)
         against += NOISE * candidate.noise + RIM * candidate.rim
         others = OTHERS * min(candidate.others, MOST_OTHERS) + PALE * (candidate.contrast < pale)
-        by_itself = speaks - against
+        by_itself = one - against
         found.append(Found(candidate, of_digits, by_itself, by_itself - others - DOUBT * attempt.doubt))
     return found
 

@@ -128,7 +128,7 @@ def _decoded(data: bytes) -> Decoded:
         raise ImageError(f"the file is larger than {MAX_BYTES // 10**6} MB", "save a smaller copy")
     limits.refuse_if_intricate(data)
     try:
-        # Pillow warns about odd metadata; what it warns about huge pictures is refused below
+        # Pillow warns about odd metadata
         with warnings.catch_warnings(action="ignore"), _opened(data) as picture:
             size = picture.size  # before a JPEG is asked for less
             _refuse_if_huge(picture, held_whole=limits.comes_in_passes(data), packed=limits.is_packed_bmp(data))

@@ -80,7 +80,9 @@ class Candidate:
 
     @property
     def shapeless(self) -> bool:
-        """Whether it is a flat line, or a patch broader than any pen's stroke."""
+        """Whether it is a flat line, a patch broader than any pen's stroke, or the edge of one."""
+        if self.rim:
+            return True
         ink = self.pixels > 127
         top, left, bottom, right = bounds(ink)
         height, width = bottom - top, right - left
@@ -132,7 +134,7 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
         lines |= not attempt.candidates
         if len(shown) == 2:
             break
-    inked = [attempt for attempt in shown if not attempt.candidates[0].faint]
+    inked = [attempt for attempt in shown if not (attempt.candidates[0].faint or attempt.candidates[0].noise)]
     if not inked:
         raise lines_alone() if lines else blank()
     formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
@@ -230,10 +232,10 @@ class _View:
         if size >= SMALL * VIEW or shape.noise:
             return shape
         margin, scale = round(0.6 * size), max(self._sheet.shape) / VIEW
-        around = part(self._sheet, scale, (top - margin, left - margin, bottom + margin, right + margin))
-        if not around.size:
+        enlarged = part(self._sheet, scale, (top - margin, left - margin, bottom + margin, right + margin))
+        if not enlarged.size:
             return shape
-        return next((shapes[0] for _, shapes in find_shapes(ground.ink(scaled(around, VIEW))) if shapes), shape)
+        return next((shapes[0] for _, shapes in find_shapes(ground.ink(scaled(enlarged, VIEW))) if shapes), shape)
 
 
 def _is_rim(shape: Shape, view: Grey, ground: Ground) -> bool:

@@ -57,7 +57,7 @@ def test_digit_is_blurred_if_its_edges_are_wide_for_its_size(size: int, blur: fl
     assert first.candidates[0].blurred == blurred
 
 
-@pytest.mark.parametrize("spread", [2, 5, 12])
+@pytest.mark.parametrize("spread", [2, 12])
 @pytest.mark.parametrize("size", [200, 600])
 def test_noise_of_a_sensor_is_told_from_a_digit_in_it(size: int, spread: float) -> None:
     noise = spread * np.random.default_rng(size).standard_normal((size, size))
@@ -105,7 +105,7 @@ def test_edge_of_something_broad_is_told_from_a_stroke(picture: Image.Image) -> 
     hypotheses = find_hypotheses(np.asarray(picture, np.float32))
     found = [shape for hypothesis in hypotheses for attempt in hypothesis.attempts() for shape in attempt.candidates]
     assert found
-    assert all(shape.rim or shape.shapeless for shape in found)
+    assert all(shape.shapeless for shape in found)
     assert not first(drawn(ink=0, paper=240)).rim
 
 
