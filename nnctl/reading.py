@@ -29,8 +29,8 @@ FAINT = 1.0  # the same for what may be no ink
 NOISE = 3.0  # the same for what looks like noise
 RIM = 6.0  # the same for the edge of something broader
 PALE, SHADE = 3.0, 0.2  # the same for what has less contrast than this share of something found with it or before it
-NO_DIGIT = -3.5  # below: 4 of 1,000 digits, and seven of ten pictures of something else
-UNCERTAIN = -1.5  # below: 12 of 1,000 digits, and nine of ten pictures of something else
+NO_DIGIT = -3.5  # below: 5 of 1,000 digits, and three of four pictures of something else
+UNCERTAIN = -1.8  # below: 11 of 1,000 digits, and nine of ten pictures of something else
 TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
 
 Predict = Callable[[Array], Array]  # images (N, 28, 28) -> probabilities (N, C)
