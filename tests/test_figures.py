@@ -16,6 +16,7 @@ def test_default_recipe_reads_more_than_98_3_percent(default_run: Path) -> None:
 
 
 @pytest.mark.mnist
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "least"), [("softmax_regression.yaml", 0.92), ("3blue1brown.toml", 0.94)])
 def test_small_recipes_read_as_much_as_so_few_neurons_can(
     mnist_dir: Path, tmp_path: Path, recipe: str, least: float
