@@ -30,7 +30,7 @@ NOISE = 2.0  # the same for what looks like noise
 RIM = 6.0  # the same for the edge of something broader
 PALE, SHADE = 3.0, 0.2  # the same for what has less contrast than this share of something found with it or before it
 NO_DIGIT = -3.5  # below: 5 of 1,000 digits, and three of four pictures of something else
-UNCERTAIN = -1.8  # below: 11 of 1,000 digits, and nine of ten pictures of something else
+UNCERTAIN = -1.8  # below: 12 of 1,000 digits, and nine of ten pictures of something else
 TRACE = 0.1  # contrast: what is fainter may be a trace of light, or of the paper itself
 
 Predict = Callable[[Array], Array]  # images (N, 28, 28) -> probabilities (N, C)
@@ -144,11 +144,6 @@ def _is_faint(candidate: Candidate) -> bool:
     return candidate.faint or candidate.contrast < TRACE
 
 
-def _is_noise(candidate: Candidate) -> bool:
-    """Whether it is noise alone, and not the soft edge of something blurred."""
-    return candidate.noise and not candidate.blurred
-
-
 def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
     """Whether what was found is one digit; returns what is uncertain about it, if anything is.
 
@@ -163,7 +158,12 @@ def check(found: Found, shapes: Sequence[Found], *, judged: bool) -> str | None:
     """
     refused = found.score < NO_DIGIT if judged else found.candidate.faint or found.candidate.shapeless
     digits = [shape for shape in shapes if shape.alone >= UNCERTAIN] if judged else []
-    if refused and not digits and (_is_faint(found.candidate) or _is_noise(found.candidate)):
+    # something blurred has an edge as soft as noise, but the page is not blank
+    if (
+        refused
+        and not digits
+        and (_is_faint(found.candidate) or (found.candidate.noise and not found.candidate.blurred))
+    ):
         raise blank()
     if found.candidate.others > CLEAR:
         if len(digits) == 1 and digits[0] is found:

@@ -107,7 +107,7 @@ class Hypothesis:
     """What may be the ground in a picture.
 
     Attributes:
-        doubt: how far-fetched it is, from 0; its first attempt is as much so or more, each other by NEXT or more.
+        doubt: how far-fetched it is, from 0; no attempt is less so, and each after the first is so by NEXT more.
         attempts: looks for shapes on that ground, attempt after attempt.
     """
 
@@ -134,7 +134,7 @@ def find_digit(grey: Grey) -> NDArray[np.uint8]:
         lines |= not attempt.candidates
         if len(shown) == 2:
             break
-    inked = [attempt for attempt in shown if not (attempt.candidates[0].faint or attempt.candidates[0].noise)]
+    inked = [attempt for attempt in shown if not attempt.candidates[0].faint]
     if not inked:
         raise lines_alone() if lines else blank()
     formed = [attempt for attempt in inked if not attempt.candidates[0].shapeless]
@@ -217,8 +217,16 @@ class _View:
         top, left, bottom, right = shape.box
         box = self._place(0, top), self._place(1, left), self._place(0, bottom), self._place(1, right)
         closer = self._closer(shape, ground)
-        seen = shape.contrast, shape.grain, shape.others, shape.noise, _is_rim(shape, self._view, ground)
-        return Candidate(framed(closer.strokes), box, *seen, closer.softness)
+        return Candidate(
+            framed(closer.strokes),
+            box,
+            contrast=shape.contrast,
+            grain=shape.grain,
+            others=shape.others,
+            noise=shape.noise,
+            rim=_is_rim(shape, self._view, ground),
+            softness=closer.softness,
+        )
 
     def _place(self, axis: int, position: int) -> int:
         """Which row or column of the picture as it came lies at one of the view."""

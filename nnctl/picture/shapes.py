@@ -34,7 +34,7 @@ NOISE = 2.5  # times the spread of the ground: the strongest ink is more
 # The second hardly is: what it adds is more often a faint stroke than a shadow.
 LEVELS = {0.45: 0.0, 0.2: 0.1}
 NEXT = sorted(LEVELS.values())[1]
-"""How far-fetched each possibility is after the first, at least."""
+"""Each possibility after the first is at least so far-fetched."""
 ROUNDS = 3  # in which what touches the border is put out of sight, so that something fainter may show
 MOST_SHAPES = 6  # of one round and level
 SMALLEST = 0.1  # of the largest shape's ink: others are specks
